@@ -1,0 +1,1 @@
+"""What pyinfra runs: the state of the whole Pi, declared."""

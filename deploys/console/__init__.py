@@ -1,0 +1,1 @@
+"""The loomio-pi command, one file per verb."""

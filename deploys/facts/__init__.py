@@ -1,0 +1,1 @@
+"""What the deploys ask of a host."""

@@ -1,0 +1,1 @@
+"""One step per part of the Pi."""

@@ -1,0 +1,1 @@
+"""The agent: makes, keeps, verifies and restores backups on the Pi."""

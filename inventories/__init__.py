@@ -1,0 +1,1 @@
+"""Which Pis there are, and the operator's settings and secrets."""

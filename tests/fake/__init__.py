@@ -1,0 +1,1 @@
+"""Every deploy, hermetic, on pyinfra's @fake connector."""

@@ -1,0 +1,1 @@
+"""The simulated Raspberry Pi and the cloud beside it."""

@@ -1,0 +1,1 @@
+"""Pure logic, tested without mocks of our own code."""

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .docker import LabError, docker, exists
@@ -43,16 +43,20 @@ def base_image(release: str) -> str:
     return name
 
 
-def build(context: Path, name: str, *, dockerfile: Path | None = None, **arguments: str) -> str:
-    """Build an image unless one of the same content is there; return its tag."""
-    tag = f"loomio-lab/{name}:{_content_hash(context, dockerfile, arguments)}"
+def build(context: Path, name: str, *, parts: Sequence[str] = (".",), **arguments: str) -> str:
+    """Build an image unless one of the same content is there; return its tag.
+
+    `parts` are what of the context counts (the Dockerfile stands in the part `NAME_image`, or in the context).
+    """
+    tag = f"loomio-lab/{name}:{_content_hash(context, parts, arguments)}"
     if exists("image", tag):
         return tag
     print(f"lab: building the {name} image", flush=True)
     options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
     options += [f"--build-arg={key}" for key in PROXIES if key in os.environ]
-    file = ["-f", str(dockerfile)] if dockerfile else []
-    docker("build", "-q", "-t", tag, *options, *file, str(context), timeout=1200)
+    inner = context / f"{name}_image" / "Dockerfile"
+    file = inner if inner.exists() else context / "Dockerfile"
+    docker("build", "-q", "-t", tag, *options, "-f", str(file), str(context), timeout=1200)
     return tag
 
 
@@ -73,10 +77,13 @@ def _pulled(name: str) -> bool:
         return False
 
 
-def _content_hash(context: Path, dockerfile: Path | None, arguments: Mapping[str, str]) -> str:
+def _content_hash(context: Path, parts: Sequence[str], arguments: Mapping[str, str]) -> str:
     digest = hashlib.sha256(repr(sorted(arguments.items())).encode())
-    files = sorted(path for path in context.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    for path in [*files, *([dockerfile] if dockerfile else [])]:
-        digest.update(f"{path.relative_to(HERE)}\0{path.stat().st_mode & 0o777}\0".encode())
-        digest.update(path.read_bytes())
+    for part in parts:
+        path = context / part
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in found:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(context)}\0{file.stat().st_mode & 0o777}\0".encode())
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

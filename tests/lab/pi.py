@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import io
 import os
-import secrets
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ CAPABILITIES = (
     "SYS_ADMIN NET_ADMIN SYS_PTRACE SYS_MODULE SYS_TIME MKNOD SYS_RAWIO IPC_LOCK AUDIT_CONTROL AUDIT_READ "
     "DAC_READ_SEARCH LINUX_IMMUTABLE NET_BROADCAST SYS_BOOT SYS_NICE SYSLOG SYS_TTY_CONFIG LEASE WAKE_ALARM "
     "BLOCK_SUSPEND MAC_ADMIN MAC_OVERRIDE IPC_OWNER SYS_PACCT"
-).split()
+).split()  # noqa: SIM905 - a paragraph reads better than 24 quoted lines
 LEGACY_CGROUP_INIT = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
 
@@ -87,17 +86,35 @@ class Pi:
                 docker("volume", "rm", volume)
 
 
-def start(name: str, release: Release, *, network: str, label: str, key: Path, sudo_password: bool) -> Pi:
+def start(
+    name: str,
+    release: Release,
+    *,
+    network: str,
+    label: str,
+    key: Path,
+    sudo_password: str | None,
+    port: int | None = None,
+) -> Pi:
     """Boot a fresh Pi on the network and wait until its sshd answers.
 
-    `key` is the operator's public SSH key file; `sudo_password` chooses the variant whose sudo asks.
+    `key` is the operator's public SSH key file. With a `sudo_password`, sudo asks for it, as Raspberry Pi OS
+    does since 2026-04. `port` is the SSH port on 127.0.0.1; None takes a free one.
     """
     image = images.build(images.HERE / "pi_image", f"pi-{release}", BASE=images.base_image(release))
-    password = secrets.token_urlsafe(18) if sudo_password else None
     legacy = docker("info", "--format", "{{.CgroupVersion}}") == "1"
-    pi = Pi(name, release, 0, password)
+    pi = Pi(name, release, 0, sudo_password)
     arguments = ["--name", name, "--hostname", "loomio", "--label", label, "--network", network]
-    arguments += ["--publish", "127.0.0.1::22", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"]
+    arguments += [
+        "--publish",
+        f"127.0.0.1:{port or ''}:22",
+        "--tmpfs",
+        "/run",
+        "--tmpfs",
+        "/run/lock",
+        "--tmpfs",
+        "/tmp:exec",
+    ]
     for volume, place in zip(pi.volumes, ("/var/lib/docker", "/var/lib/containerd"), strict=True):
         docker("volume", "create", "--label", label, volume)
         arguments += ["--volume", f"{volume}:{place}"]
@@ -111,9 +128,9 @@ def start(name: str, release: Release, *, network: str, label: str, key: Path, s
     init = f"mount --make-rshared / && exec /sbin/init {LEGACY_CGROUP_INIT if legacy else ''}"
     docker("run", "-d", *arguments, image, "sh", "-c", init)
     wait_until(lambda: pi.succeeds("systemctl", "is-active", "-q", "ssh.service"), f"{name}: sshd", 60)
-    _give_the_flasher_s_settings(pi, key, password)
-    port = int(docker("port", name, "22/tcp").splitlines()[0].rpartition(":")[2])
-    return Pi(name, release, port, password)
+    _give_the_flasher_s_settings(pi, key, sudo_password)
+    published = int(docker("port", name, "22/tcp").splitlines()[0].rpartition(":")[2])
+    return Pi(name, release, published, sudo_password)
 
 
 def _give_the_flasher_s_settings(pi: Pi, key: Path, password: str | None) -> None:
@@ -121,7 +138,12 @@ def _give_the_flasher_s_settings(pi: Pi, key: Path, password: str | None) -> Non
     pi.run("install", "-d", "-m", "0700", "/home/pi/.ssh", user="pi")
     pi.run("sh", "-c", "umask 077; cat > /home/pi/.ssh/authorized_keys", input=key.read_bytes(), user="pi")
     if password is None:
-        pi.run("sh", "-c", "umask 337; cat > /etc/sudoers.d/010_pi-nopasswd", input=b"pi ALL=(ALL) NOPASSWD: ALL\n")
+        pi.run(
+            "sh",
+            "-c",
+            "umask 337; cat > /etc/sudoers.d/010_pi-nopasswd",
+            input=b"pi ALL=(ALL) NOPASSWD: ALL\n",
+        )
     else:
         pi.run("chpasswd", input=f"pi:{password}\n".encode())
     _trust_what_this_machine_trusts(pi)

@@ -1,0 +1,145 @@
+"""The cloud beside the Pi, which survives its death: Drive, image registry, apt and git servers, a sink."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import images
+from .docker import REPOSITORY, LabError, docker, wait_until
+from .pi import Release
+
+#: Where the Pi finds each service, by the cloud's names on the lab network.
+DRIVE_URL = "http://cloud:8080/"
+REGISTRY_URL = "http://cloud:5000"
+REPOSITORY_URL = "git://cloud/loomio-pi-stack"
+APT_URL = "http://apt"
+STACK_TAG = "lab"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The running services. Ports are on this machine's 127.0.0.1."""
+
+    name: str
+    drive_port: int
+    registry_port: int
+    sink_port: int
+
+    @property
+    def drive(self) -> str:
+        return f"http://127.0.0.1:{self.drive_port}"
+
+    def get(self, path: str) -> Any:
+        """The JSON that the Drive emulator's own door answers at `path` (such as /_lab/log)."""
+        with urllib.request.urlopen(self.drive + path, timeout=60) as answer:
+            text = answer.read().decode()
+        return [json.loads(line) for line in text.splitlines()] if path.endswith("/log") else json.loads(text)
+
+    def post(self, path: str, body: object) -> Any:
+        """Send JSON to the Drive emulator's own door and return what it answers."""
+        request = urllib.request.Request(
+            self.drive + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def push(self, image: str, name: str) -> None:
+        """Put a local image into the registry, as Docker Hub would have it under `name`."""
+        path = name if "/" in name else f"library/{name}"
+        target = f"127.0.0.1:{self.registry_port}/{path}"
+        docker("tag", image, target)
+        try:
+            docker("push", "-q", target)
+        finally:
+            docker("rmi", target)
+
+    def serve_this_repository(self) -> str:
+        """Serve the working tree as the stack's repository, with one commit and one tag; return the commit.
+
+        The working tree and not HEAD, so that a drill rehearses what stands here.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            bare = Path(folder) / "loomio-pi-stack"
+            commit = _snapshot(bare)
+            docker("cp", str(bare), f"{self.name}:/srv/git/loomio-pi-stack")
+            docker("exec", self.name, "chown", "-R", "root:root", "/srv/git")
+        return commit
+
+
+def start(name: str, *, network: str, label: str) -> Cloud:
+    """Start the cloud's main container on the network and wait until each of its services answers."""
+    base = images.base_image("trixie")
+    image = images.build(images.HERE, "cloud", parts=["__init__.py", "cloud_image", "drive"], BASE=base)
+    published = [f"--publish=127.0.0.1::{port}" for port in (8080, 5000, 8025)]
+    docker(
+        *("run", "-d", "--init", "--name", name, "--label", label, "--network", network),
+        *("--network-alias", "cloud", *published, image),
+    )
+    ports = {port: _port(name, port) for port in (8080, 5000, 8025)}
+    for port, path in ((8080, "/_lab/files"), (5000, "/v2/"), (8025, "/mail")):
+        wait_until(lambda url=f"http://127.0.0.1:{ports[port]}{path}": _answers(url), f"cloud port {port}")  # type: ignore[misc]
+    return Cloud(name, ports[8080], ports[5000], ports[8025])
+
+
+@dataclass(frozen=True)
+class AptRepository:
+    """The stand-in for Docker's apt repository: its address for the Pi, its key file and fingerprint."""
+
+    url: str
+    key: Path
+    fingerprint: str
+
+
+def start_apt(name: str, release: Release, *, network: str, label: str, folder: Path) -> AptRepository:
+    """Serve a signed apt repository with Docker's package names; its key is put into `folder`."""
+    images.base_image("trixie")
+    image = images.build(images.HERE / "apt_image", f"apt-{release}", BASE=images.base_image(release))
+    docker(
+        *("run", "-d", "--init", "--name", name, "--label", label, "--network", network),
+        *("--network-alias", "apt", image),
+    )
+    key = folder / "docker-lab.asc"
+    docker("cp", f"{name}:/srv/key.asc", str(key))
+    return AptRepository(APT_URL, key, docker("exec", name, "cat", "/srv/fingerprint"))
+
+
+def _port(container: str, port: int) -> int:
+    return int(docker("port", container, f"{port}/tcp").splitlines()[0].rpartition(":")[2])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _snapshot(bare: Path) -> str:
+    environment = {
+        **os.environ,
+        "GIT_DIR": str(bare),
+        "GIT_WORK_TREE": str(REPOSITORY),
+        **{f"GIT_{who}_{what}": "lab" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        **{f"GIT_{who}_DATE": "2026-01-01T00:00:00Z" for who in ("AUTHOR", "COMMITTER")},
+    }
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], env=environment, cwd=REPOSITORY, capture_output=True)
+        if done.returncode != 0:
+            raise LabError(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace')}")
+        return done.stdout.decode().strip()
+
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(bare)], check=True)
+    git("add", "-A", ".")
+    commit = git("commit-tree", "-m", "The stack, as it stands here", git("write-tree"))
+    git("update-ref", "refs/heads/main", commit)
+    git("update-ref", f"refs/tags/{STACK_TAG}", commit)
+    return commit

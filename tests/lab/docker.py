@@ -29,9 +29,7 @@ def docker(*arguments: str, input: bytes | None = None, timeout: float = 600) ->
 
 def exists(kind: str, name: str) -> bool:
     """Whether an object (image, container, volume, network) of that name exists."""
-    return (
-        subprocess.run(["docker", kind, "inspect", name], capture_output=True, timeout=60).returncode == 0
-    )
+    return subprocess.run(["docker", kind, "inspect", name], capture_output=True, timeout=60).returncode == 0
 
 
 def labelled(kind: str, label: str) -> list[str]:

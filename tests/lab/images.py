@@ -46,7 +46,7 @@ def base_image(release: str) -> str:
 def build(context: Path, name: str, *, parts: Sequence[str] = (".",), **arguments: str) -> str:
     """Build an image unless one of the same content is there; return its tag.
 
-    `parts` are what of the context counts (the Dockerfile stands in the part `NAME_image`, or in the context).
+    `parts` are what of the context counts; the Dockerfile stands in the part NAME_image, or in the context.
     """
     tag = f"loomio-lab/{name}:{_content_hash(context, parts, arguments)}"
     if exists("image", tag):

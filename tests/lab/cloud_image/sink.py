@@ -1,6 +1,6 @@
 """A mail and web-hook sink: takes any mail by SMTP and any POST by HTTP, and lists what it got as JSON.
 
-    GET /mail   → [{"from", "to", "data"}]        GET /hooks → [{"path", "body"}]
+GET /mail   → [{"from", "to", "data"}]        GET /hooks → [{"path", "body"}]
 """
 
 from __future__ import annotations

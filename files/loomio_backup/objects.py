@@ -10,7 +10,6 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -184,7 +183,7 @@ def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _expanded(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    source = BlockReader(chain(blocks, [_MARKER_FRAME]))
+    source = BlockReader(_with_marker(blocks, name))
     # read_across_frames: what others compressed may consist of several frames.
     reader = zstandard.ZstdDecompressor().stream_reader(
         cast("IO[bytes]", source), read_size=1 << 17, read_across_frames=True
@@ -199,6 +198,19 @@ def _expanded(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
         raise age.damaged(name, "its compressed content cannot be expanded") from None
     if held != _MARKER:
         raise age.damaged(name, "its compressed content ends too early")
+
+
+def _with_marker(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    last = b""
+    for block in blocks:
+        if last:
+            yield last
+        last = block
+    if not last:
+        raise age.damaged(name, "it has no content at all")
+    # Not in a block of its own: zstd takes a whole frame at the start of its input for the frame that it is
+    # in when it has seen only that one's header.
+    yield last + _MARKER_FRAME
 
 
 def _decrypt_blocks(file: IO[bytes], put: Put, identities: Sequence[Identity], name: str) -> None:

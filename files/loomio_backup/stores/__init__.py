@@ -1,0 +1,34 @@
+"""Where objects are kept: a local folder, a Google Drive folder; one interface (base.Store), one conformance
+suite.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loomio_backup.config import Config
+from loomio_backup.errors import StoreAuth
+from loomio_backup.stores.base import Store, StoredObject
+from loomio_backup.stores.drive import DriveFolder
+from loomio_backup.stores.local import LocalFolder
+
+__all__ = ["Store", "StoredObject", "open_stores"]
+
+
+def open_stores(config: Config, drive_credentials: Mapping[str, Any] | None) -> dict[str, Store]:
+    """Every store that the configuration names, by kind; nothing is contacted yet.
+
+    `drive_credentials` is the dictionary of Google's JSON file. Raises StoreAuth when Drive is configured
+    without it.
+    """
+    stores: dict[str, Store] = {}
+    if config.stores.local is not None:
+        stores["local"] = LocalFolder(config.stores.local.path)
+    if config.stores.drive is not None:
+        if drive_credentials is None:
+            raise StoreAuth(
+                "Google Drive is configured as a store, but its credentials are missing. Nothing was done. "
+                "Put them in with `loomio-pi secrets edit` (drive.credentials), then run the setup deploy "
+                "again."
+            )
+        stores["drive"] = DriveFolder(config.stores.drive, drive_credentials)
+    return stores

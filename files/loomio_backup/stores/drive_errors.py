@@ -1,0 +1,133 @@
+"""What Google's refusals mean for a backup: which pass by themselves, and what to tell a person about the
+others.
+
+Sources: https://developers.google.com/workspace/drive/api/guides/handle-errors, and the `reason` values
+listed there.
+"""
+
+import json
+from dataclasses import dataclass
+
+from loomio_backup.errors import StoreAuth, StoreError, StoreFull, StoreUnavailable
+
+_PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+_FULL_REASONS = frozenset(
+    {
+        "storageQuotaExceeded",
+        "teamDriveFileLimitExceeded",
+        "numChildrenInNonRootLimitExceeded",
+        "quotaExceeded",
+    }
+)
+_ROLE_REASONS = frozenset({"insufficientFilePermissions", "forbidden", "cannotAddParent"})
+_SCOPE_REASONS = frozenset(
+    {"insufficientPermissions", "insufficientScopes", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
+)
+_UNTOUCHED = "What Drive already holds is untouched."
+_AGAIN = "put new drive.credentials in with `loomio-pi secrets edit`, then run the setup deploy again"
+
+
+@dataclass
+class Refused(Exception):  # noqa: N818 - an answer, not a mishap
+    """An HTTP answer other than success: status, Drive's `reason` (or ""), its message, seconds of
+    Retry-After.
+    """
+
+    status: int
+    reason: str
+    message: str
+    retry_after: float | None = None
+
+    @property
+    def passing(self) -> bool:
+        """Whether trying again later is what Google asks for."""
+        return (
+            self.status >= 500
+            or self.status in (408, 429)
+            or (self.status == 403 and self.reason in _PASSING_REASONS)
+        )
+
+
+def refusal(status: int, content: bytes, retry_after: str | None) -> Refused:
+    """Read an error answer of the Drive API; anything unreadable counts by its status alone."""
+    reason, message = "", ""
+    try:
+        error = json.loads(content)["error"]
+        message = str(error["message"])
+        details = error.get("errors") or error.get("details") or [{}]
+        reason = str(details[0].get("reason", ""))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        message = message or content[:200].decode("utf-8", "replace").strip()
+    seconds = float(retry_after) if retry_after and retry_after.strip().isdigit() else None
+    return Refused(status, reason, message, seconds)
+
+
+def sentence(what: str, refused: Refused) -> StoreError:
+    """The error to show for a refusal that will not pass by itself. `what` is what was attempted: "storing
+    x.dump".
+    """
+    detail = f"{refused.status} {refused.reason}".strip()
+    if refused.reason == "storageQuotaExceeded" and "Service Account" in refused.message:
+        return service_account_without_storage()
+    if refused.reason in _FULL_REASONS:
+        return StoreFull(
+            f"Google Drive has no room left ({detail}): {what} failed. {_UNTOUCHED} "
+            "Empty the trash of that account (it counts), free or buy space, then run the backup again."
+        )
+    if refused.status == 401:
+        return StoreAuth(
+            f"Google Drive does not accept this Pi's credentials (401): {what} failed. {_UNTOUCHED} "
+            f"Authorise again: {_AGAIN}."
+        )
+    if refused.reason in _SCOPE_REASONS:
+        return StoreAuth(
+            f"these Google credentials were not granted what {what} needs ({detail}). {_UNTOUCHED} "
+            f"Authorise again with the scope drive.file: {_AGAIN}."
+        )
+    if refused.status == 403 and (refused.reason in _ROLE_REASONS or not refused.reason):
+        return StoreAuth(
+            f"the account may not do this in the Drive folder ({detail}): {what} failed. {_UNTOUCHED} "
+            "Give it the role Contributor (to store) or Manager (to delete) there, then try again."
+        )
+    return StoreError(
+        f"Google Drive refused ({detail}: {refused.message}): {what} failed. {_UNTOUCHED} "
+        "Check the settings under backup.drive, then try again."
+    )
+
+
+def service_account_without_storage() -> StoreAuth:
+    """Why a service account cannot store into somebody's My Drive, and the ways out."""
+    return StoreAuth(
+        "a service account owns no storage, so Google Drive refuses backups in a folder of somebody's My "
+        f"Drive. {_UNTOUCHED} Use a folder in a shared drive (backup.drive.shared_drive_id), or let the "
+        "service account act for a user (backup.drive.subject), or use an OAuth user's credentials (the "
+        "only way for a free Gmail account)."
+    )
+
+
+def dead_token(code: str, description: str) -> StoreAuth:
+    """The token endpoint's final no."""
+    if code == "unauthorized_client":
+        return StoreAuth(
+            f"the service account may not act for the user in backup.drive.subject ({code}: {description}). "
+            f"{_UNTOUCHED} Grant it domain-wide delegation for the scope "
+            "https://www.googleapis.com/auth/drive, then try again."
+        )
+    if code == "invalid_client":
+        return StoreAuth(
+            f"Google does not know the OAuth client in the credentials ({code}: {description}). {_UNTOUCHED} "
+            f"Check client_id and client_secret: {_AGAIN}."
+        )
+    return StoreAuth(
+        f"Google no longer accepts the access that was granted to this Pi ({code}: {description}). "
+        f"{_UNTOUCHED} Nothing new reaches Drive until you authorise again: {_AGAIN}. (An OAuth app left in "
+        "testing loses access every 7 days: publish it.)"
+    )
+
+
+def unavailable(what: str, why: str, tries: int) -> StoreUnavailable:
+    """Retries are used up."""
+    return StoreUnavailable(
+        f"Google Drive could not be reached: {what} failed {tries} times, last with: {why}. {_UNTOUCHED} "
+        "Check the network; the next run tries again."
+    )

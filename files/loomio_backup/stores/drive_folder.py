@@ -1,0 +1,160 @@
+"""The one folder of a Drive that holds this Pi's backups: finding it, making it, and saying clearly when it
+is not there.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loomio_backup.config import DriveStore
+from loomio_backup.errors import StoreError, StoreNotFound
+from loomio_backup.stores.drive_errors import Refused, sentence, service_account_without_storage
+
+if TYPE_CHECKING:
+    from loomio_backup.stores.drive_client import DriveClient
+
+FOLDER_TYPE = "application/vnd.google-apps.folder"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A Drive folder, and the shared drive that it lies in (None: somebody's My Drive)."""
+
+    id: str
+    drive_id: str | None
+
+
+def quoted(text: str) -> str:
+    """Text for use between single quotes in a search query."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+class FolderFinder:
+    """Resolves the settings to a folder. Remembers nothing, so that a vanished folder is noticed."""
+
+    def __init__(self, settings: DriveStore, secret: Mapping[str, Any]) -> None:
+        self._settings = settings
+        # A service account that acts for itself owns no storage: it can use a shared drive, never a My Drive.
+        self._homeless = secret.get("type") == "service_account" and settings.subject is None
+
+    def find(self, drive: "DriveClient", create: bool) -> Folder | None:
+        """The folder; None when it is known by name only, does not exist yet, and `create` is false.
+
+        With `create` it is made where absent, and refused where nothing could be stored in it.
+        """
+        settings = self._settings
+        if self._homeless and not settings.folder_id and not settings.shared_drive_id:
+            raise service_account_without_storage()
+        folder = self._by_id(drive, settings.folder_id) if settings.folder_id else self._by_name(drive)
+        if folder is None and create:
+            folder = self._make(drive)
+        if folder is not None and create and self._homeless and folder.drive_id is None:
+            raise service_account_without_storage()
+        return folder
+
+    @contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Turn a refusal into its sentence; 404 means that the folder (or the shared drive) is gone."""
+        try:
+            yield
+        except Refused as refused:
+            raise (self.gone() if refused.status == 404 else sentence(what, refused)) from refused
+
+    def pages(
+        self, drive: "DriveClient", what: str, query: str, drive_id: str | None, fields: str
+    ) -> Iterator[dict[str, Any]]:
+        """Every file that matches, page by page."""
+        scope = {"corpora": "drive", "driveId": drive_id} if drive_id else {}
+        token: str | None = None
+        while True:
+            request = drive.files.list(
+                q=query,
+                pageSize=1000,
+                pageToken=token,
+                supportsAllDrives=True,
+                includeItemsFromAllDrives=True,
+                fields=f"nextPageToken,incompleteSearch,files({fields})",
+                **scope,
+            )
+            with self.told(what):
+                page = drive.call(what, request)
+            if page.get("incompleteSearch"):
+                raise StoreError(
+                    f"{what} failed: Drive's answer was incomplete. Nothing was changed. Try again later."
+                )
+            yield from page.get("files", [])
+            token = page.get("nextPageToken")
+            if not token:
+                return
+
+    def _by_id(self, drive: "DriveClient", folder_id: str) -> Folder:
+        what = "opening the Drive folder"
+        request = drive.files.get(
+            fileId=folder_id, supportsAllDrives=True, fields="id,mimeType,trashed,driveId"
+        )
+        with self.told(what):
+            answer = drive.call(what, request)
+        if answer["mimeType"] != FOLDER_TYPE:
+            raise StoreNotFound(
+                f"{folder_id} (backup.drive.folder_id) is not a folder in Drive. Nothing was done."
+            )
+        if answer["trashed"]:
+            raise self.in_trash()
+        return Folder(answer["id"], answer.get("driveId"))
+
+    def _by_name(self, drive: "DriveClient") -> Folder | None:
+        name, drive_id = self._settings.folder_name, self._settings.shared_drive_id
+        query = f"name = '{quoted(name)}' and mimeType = '{FOLDER_TYPE}'"
+        what, fields = "looking for the Drive folder", "id,name,createdTime,trashed"
+        found = [
+            answer for answer in self.pages(drive, what, query, drive_id, fields) if answer["name"] == name
+        ]
+        found.sort(key=lambda answer: (answer["trashed"], answer["createdTime"], answer["id"]))
+        if found and found[0]["trashed"]:
+            # A new folder beside it would hide that all backups are about to be deleted with the trash.
+            raise self.in_trash()
+        return Folder(found[0]["id"], drive_id) if found else None
+
+    def _make(self, drive: "DriveClient") -> Folder:
+        what, drive_id = "making the Drive folder", self._settings.shared_drive_id
+        with self.told(what):
+            file_id: str = drive.call(what, drive.files.generateIds(count=1, fields="ids"))["ids"][0]
+        body: dict[str, Any] = {"id": file_id, "name": self._settings.folder_name, "mimeType": FOLDER_TYPE}
+        if drive_id:
+            body["parents"] = [drive_id]
+        with self.told(what):
+            try:
+                drive.call(what, drive.files.create(body=body, supportsAllDrives=True, fields="id"))
+            except Refused as refused:
+                if refused.status != 409:  # 409: the answer to the first try was lost, the folder is there
+                    raise
+        return Folder(file_id, drive_id)
+
+    def _place(self) -> str:
+        settings = self._settings
+        if settings.folder_id:
+            return f"the Drive folder {settings.folder_id} (backup.drive.folder_id)"
+        if settings.shared_drive_id:
+            return (
+                f"the folder {settings.folder_name!r} in the shared drive {settings.shared_drive_id} "
+                "(backup.drive.shared_drive_id)"
+            )
+        return f"the Drive folder {settings.folder_name!r} (backup.drive.folder_name)"
+
+    def gone(self) -> StoreNotFound:
+        """The folder or its shared drive is not there, or hidden from this account: Drive does not say."""
+        return StoreNotFound(
+            f"{self._place()} does not exist, or this account may not see it. Nothing was stored or "
+            "removed. Share it with the account or correct the setting; with an OAuth user leave folder_id "
+            "out, because the scope drive.file shows a program only the folders that its own OAuth client "
+            "has made."
+        )
+
+    def in_trash(self) -> StoreNotFound:
+        """Somebody trashed the folder."""
+        return StoreNotFound(
+            f"{self._place()} is in Drive's trash, and its backups are deleted with it after 30 days. "
+            "Nothing was stored. Restore the folder in Drive (or delete it for good to start anew), then "
+            "try again."
+        )

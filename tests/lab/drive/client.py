@@ -1,0 +1,107 @@
+"""The lab's side of the emulator's back door: register accounts, inject faults, read the log, damage objects.
+
+Standard library only, so that it works wherever the emulator does.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+DRIVE_FILE = "https://www.googleapis.com/auth/drive.file"
+DRIVE = "https://www.googleapis.com/auth/drive"
+
+
+class LabDrive:
+    """Talks to /_lab of a running emulator at `url` (with or without a trailing slash)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/") + "/"
+
+    @property
+    def token_uri(self) -> str:
+        return self.url + "token"
+
+    def register_user(
+        self,
+        email: str = "group@example.org",
+        quota: int | None = None,
+        scopes: Sequence[str] = (DRIVE_FILE,),
+    ) -> dict[str, str]:
+        """A user with a fresh OAuth client and refresh token; returns `authorized_user` credentials for the
+        agent.
+        """
+        client_id = f"{secrets.randbelow(10**12):012d}-{secrets.token_hex(8)}.apps.googleusercontent.com"
+        client_secret, token = "GOCSPX-" + secrets.token_urlsafe(21), "1//" + secrets.token_urlsafe(60)
+        self.post(
+            "state",
+            {
+                "users": [{"email": email, "quota": quota}],
+                "clients": [{"id": client_id, "secret": client_secret}],
+                "refresh_tokens": [
+                    {"token": token, "email": email, "client_id": client_id, "scopes": list(scopes)}
+                ],
+            },
+        )
+        return {
+            "type": "authorized_user",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "refresh_token": token,
+        }
+
+    def set_quota(self, email: str, quota: int | None) -> None:
+        """Change how many bytes a user may store."""
+        self.post("state", {"users": [{"email": email, "quota": quota}]})
+
+    def revoke(self, credentials: dict[str, str]) -> None:
+        """Let a refresh token die, as Google does after seven days in testing mode."""
+        self.post("state", {"refresh_tokens": [{"token": credentials["refresh_token"], "revoked": True}]})
+
+    def fault(
+        self,
+        kind: str,
+        times: int | None = 1,
+        skip: int = 0,
+        match: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Put a fault rule in force; see faults.py for kinds and options."""
+        self.post("faults", {"kind": kind, "times": times, "skip": skip, "match": match or {}, **options})
+
+    def clear_faults(self) -> None:
+        """Behave again."""
+        self._call("DELETE", "faults", None)
+
+    def damage(self, name: str, kind: str = "flip", rehash: bool = False) -> dict[str, Any]:
+        """Spoil the stored bytes of a file."""
+        spoilt: dict[str, Any] = self.post("damage", {"name": name, "kind": kind, "rehash": rehash})
+        return spoilt
+
+    def log(self) -> list[dict[str, Any]]:
+        """The request log, oldest first."""
+        return [json.loads(line) for line in self._call("GET", "log", None).decode().splitlines()]
+
+    def clear_log(self) -> None:
+        """Start an empty log."""
+        self._call("DELETE", "log", None)
+
+    def files(self) -> list[dict[str, Any]]:
+        """Every file and folder of every account."""
+        found: list[dict[str, Any]] = json.loads(self._call("GET", "files", None))
+        return found
+
+    def post(self, door: str, body: dict[str, Any]) -> Any:
+        """POST JSON to /_lab/<door>."""
+        return json.loads(self._call("POST", door, json.dumps(body).encode()))
+
+    def _call(self, method: str, door: str, body: bytes | None) -> bytes:
+        request = urllib.request.Request(f"{self.url}_lab/{door}", body, method=method)
+        # No proxy: the lab's own address is never behind one, whatever the environment says.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            content: bytes = answer.read()
+        return content

@@ -7,8 +7,8 @@ import base64
 import hashlib
 import random
 
-# The ledger's rows in Loomio's own tables have id FIRST_ID + number, far above every seeded or sequence-made id;
-# its files are those whose keys start with KEY_PREFIX. So seeded data can be compared while a ledger is written.
+# The ledger's rows in Loomio's own tables have id FIRST_ID + number, far above every seeded or sequence-made
+# id; its files' keys start with KEY_PREFIX. So seeded data can be compared while a ledger is being written.
 FIRST_ID = 1_500_000_000
 KEY_PREFIX = "zz"
 TOPIC_ID = FIRST_ID

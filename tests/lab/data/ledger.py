@@ -1,0 +1,1 @@
+../images/loomio/standin/ledger.py

@@ -13,13 +13,9 @@ import yaml
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from loomio_backup.errors import AgentError
+from loomio_backup.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/loomio-backup/config.yml")
-
-
-class ConfigError(AgentError):
-    """The configuration file is missing, unreadable, or holds something the agent does not accept."""
 
 
 def _absolute(path: Path) -> Path:

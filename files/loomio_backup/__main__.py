@@ -1,0 +1,7 @@
+"""`python -m loomio_backup`: the verbs from a plain checkout, with nothing installed but the dependencies."""
+
+import sys
+
+from loomio_backup.cli import main
+
+sys.exit(main())

@@ -1,0 +1,251 @@
+"""The database's part of a backup: one snapshot, dumped, read back in full, and counted.
+
+Order matters. The tables are locked in ACCESS SHARE first and the snapshot is taken after that: a TRUNCATE
+or an ALTER that comes later waits, one that came earlier is wholly inside. The bytes of pg_dump go through
+a FIFO to us, and from us both into the object and through pg_restore, which has to read all of them without
+complaint.
+"""
+
+import contextlib
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from loomio_backup import postgres
+from loomio_backup.docker import WORK, Helper
+from loomio_backup.errors import BackupError
+from loomio_backup.fifo import FifoReader, FifoWriter, make_fifo
+from loomio_backup.objects import Digests, write_object
+from loomio_backup.progress import Ticker, bytes_text, say
+from loomio_backup.psql import Session, SqlError, session
+
+# Whoever wants a table for himself waits behind us, and everybody else behind him: better to give up soon,
+# let him through and start again.
+_LOCK_SECONDS = 10
+_PATIENCE_SECONDS = 600
+
+_DUMP = f"""
+{{ pg_restore -f /dev/null; status=$?; cat >/dev/null; exit $status; }} <{WORK}/verify &
+reader=$!
+pg_dump -Fc -Z0 --no-password --lock-wait-timeout={_LOCK_SECONDS * 1000} --snapshot="$2" -d "$1" >{WORK}/dump
+dumped=$?
+wait $reader
+echo $dumped $?
+"""
+
+# Another session holds or wants the same locks, or a table went away between listing and locking.
+_BUSY_CODES = {"55P03", "40P01", "42P01", "57014", "3F000"}
+
+Attachments = Callable[[Iterator[str]], None]
+
+
+class _Busy(Exception):  # noqa: N818
+    """Somebody is changing the schema right now; worth another try."""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What is known about a finished dump; everything in it belongs to the same snapshot."""
+
+    digests: Digests
+    snapshot_at: datetime
+    tables: dict[str, int]
+    version: str
+    version_num: int
+    schema_migration: str | None
+    properties: postgres.DatabaseProperties
+    roles: list[postgres.Role]
+
+
+def dump_database(
+    helper: Helper, database: str, destination: Path, recipients: Sequence[str], attachments: Attachments
+) -> Dump:
+    """Dump `database` into the new object `destination`, and count every table in the same snapshot.
+
+    `attachments` is handed the keys of all locally stored ActiveStorage blobs of that snapshot and consumes
+    them. Raises BackupError; `destination` is then absent.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            with _snapshot(helper, database) as (snapshot, taken_at, sql):
+                return _dump_snapshot(
+                    helper, database, snapshot, taken_at, sql, destination, recipients, attachments
+                )
+        except _Busy as busy:
+            destination.unlink(missing_ok=True)
+            if time.monotonic() > deadline:
+                raise BackupError(
+                    f"the database was not backed up: for {_PATIENCE_SECONDS // 60} minutes something "
+                    f"kept its tables locked or kept changing them ({busy}). Earlier backups are untouched. "
+                    "Look for a migration that hangs, then run loomio-backup run again."
+                ) from busy
+            say(f"database: its tables are being changed ({busy}), trying again")
+            time.sleep(1)
+        except SqlError as error:
+            raise BackupError(
+                f"the database {database} was not backed up. {error} Earlier backups are untouched."
+            ) from error
+
+
+@contextlib.contextmanager
+def _snapshot(helper: Helper, database: str) -> Iterator[tuple[str, datetime, Session]]:
+    with session(helper, database) as sql:
+        sql.execute(
+            f"SET lock_timeout = '{_LOCK_SECONDS}s'; SET statement_timeout = 0; "
+            "SET idle_in_transaction_session_timeout = 0"
+        )
+        try:
+            listed = postgres.lockable_names(sql)
+            sql.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if listed:
+                sql.execute(f"LOCK TABLE {', '.join(listed)} IN ACCESS SHARE MODE")
+            snapshot, taken_at = sql.value("SELECT json_build_array(pg_export_snapshot(), clock_timestamp())")
+            if postgres.lockable_names(sql) != listed:
+                raise _Busy("a table appeared or went away")
+        except SqlError as error:
+            if error.code in _BUSY_CODES:
+                raise _Busy(str(error)) from error
+            raise
+        yield snapshot, datetime.fromisoformat(taken_at), sql
+
+
+def _dump_snapshot(
+    helper: Helper,
+    database: str,
+    snapshot: str,
+    taken_at: datetime,
+    sql: Session,
+    destination: Path,
+    recipients: Sequence[str],
+    attachments: Attachments,
+) -> Dump:
+    with _Running(helper, database, snapshot) as running, ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_object, running, destination, recipients)
+        try:
+            version, version_num = postgres.server_version(sql)
+            tables = _counts(sql, writing)
+            schema_migration = postgres.schema_migration(sql)
+            properties = postgres.database_properties(sql, database)
+            roles = postgres.roles(sql)
+            attachments(_attachment_keys(sql))
+            ticker = Ticker("database")
+            while not writing.done():
+                with contextlib.suppress(TimeoutError):
+                    writing.exception(timeout=0.5)
+                ticker.tick(f"{bytes_text(running.bytes)} dumped and read back")
+            running.succeeded()
+            digests = writing.result()
+        except BaseException:
+            running.abort()
+            # Whatever it was, an unfinished object must not stay.
+            writing.exception()
+            destination.unlink(missing_ok=True)
+            raise
+    return Dump(
+        digests=digests,
+        snapshot_at=taken_at,
+        tables=tables,
+        version=version,
+        version_num=version_num,
+        schema_migration=schema_migration,
+        properties=properties,
+        roles=roles,
+    )
+
+
+def _counts(sql: Session, writing: "Future[Digests]") -> dict[str, int]:
+    tables: dict[str, int] = {}
+    for table in postgres.table_names(sql):
+        if writing.done():
+            writing.result()
+        tables[table] = postgres.count_rows(sql, table)
+    return tables
+
+
+def _attachment_keys(sql: Session) -> Iterator[str]:
+    if postgres.has_columns(sql, "active_storage_blobs", "key", "service_name"):
+        # FETCH_COUNT: psql passes the rows on as they come instead of collecting all of them first.
+        yield from sql.rows(
+            "\\set FETCH_COUNT 5000\n"
+            "SELECT to_json(key) FROM public.active_storage_blobs WHERE service_name = 'local'"
+        )
+
+
+class _Running:
+    """pg_dump and pg_restore in the helper container; `read` gives pg_dump's bytes, which pg_restore got
+    too.
+    """
+
+    def __init__(self, helper: Helper, database: str, snapshot: str) -> None:
+        dump, verify = make_fifo(helper.directory / "dump"), make_fifo(helper.directory / "verify")
+        self._fifos = (dump, verify)
+        self._aborted = threading.Event()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the context
+        self._reader = FifoReader(dump, self._is_running)
+        self._verifier = FifoWriter(verify, self._is_running)
+        self._process = helper.start(_DUMP, database, snapshot, stdout=subprocess.PIPE, stderr=self._stderr)
+        self.bytes = 0
+
+    def __enter__(self) -> "_Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._reader.close()
+        self._verifier.close()
+        self._stderr.close()
+        for fifo in self._fifos:
+            fifo.unlink()
+
+    def read(self, size: int, /) -> bytes:
+        if self._aborted.is_set():
+            raise BackupError("the dump was abandoned")
+        block = self._reader.read(size)
+        # Also when there is nothing: pg_restore waits for somebody to open its end.
+        self._verifier.write(block)
+        if not block:
+            self._verifier.close()
+        self.bytes += len(block)
+        return block
+
+    def abort(self) -> None:
+        """Make the next read fail."""
+        self._aborted.set()
+
+    def succeeded(self) -> None:
+        """Return when both programs said that all is well; otherwise raise."""
+        assert self._process.stdout is not None
+        statuses = self._process.stdout.read().decode().split()
+        self._process.wait()
+        if statuses == ["0", "0"]:
+            return
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace").strip()
+        if "LOCK TABLE" in said and statuses[:1] != ["0"]:
+            raise _Busy("pg_dump could not lock the tables")
+        raise BackupError(
+            f"the database was not backed up: {_blame(statuses, self._process.returncode)}"
+            f"{': ' + said if said else ''}. Earlier backups are untouched; run loomio-backup run again."
+        )
+
+    def _is_running(self) -> bool:
+        return self._process.poll() is None
+
+
+def _blame(statuses: list[str], returncode: int) -> str:
+    match statuses:
+        case ["0", status]:
+            return f"pg_restore could not read the dump back (exit status {status})"
+        case [status, _]:
+            return f"pg_dump failed (exit status {status})"
+    return f"the container that ran pg_dump ended too early (exit status {returncode})"

@@ -1,0 +1,151 @@
+"""Packs: app-data files gathered into tar streams of about 64 MiB, each an object of its own.
+
+What the index says about a file is what the pack holds: the hash is taken from the very bytes that go into
+the tar, and mode, owner and times from the same open file. A tar member's size is fixed by its header, so a
+file that changes while it is read is read again, into another member of the same name (tar extracts the
+last one).
+"""
+
+import hashlib
+import os
+import secrets
+import stat
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path, text_of
+from loomio_backup.errors import SourceError
+from loomio_backup.objects import Digests, write_object
+from loomio_backup.streams import BlockReader
+
+PACK_BYTES = 64 << 20
+_MOST_FILES = 10_000
+_TRIES = 3
+_READ = 256 << 10
+_NO_BLOCK = bytes(tarfile.BLOCKSIZE)
+
+
+@dataclass
+class Contents:
+    """What went into a pack: entries with hash and pack set, paths that were gone, paths that never held
+    still.
+    """
+
+    packed: list[ScanEntry] = field(default_factory=list)
+    vanished: list[bytes] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def pack_name() -> str:
+    """A new name for a pack."""
+    return f"app-data_{secrets.token_hex(16)}.tar.zst.age"
+
+
+def batches(scan: Scan) -> Iterator[list[ScanEntry]]:
+    """The unpacked files of a scan in lots for one pack each; record each lot before asking for the next."""
+    lot: list[ScanEntry] = []
+    size = 0
+    for entry in scan.unpacked(b""):
+        lot.append(entry)
+        size += entry.size
+        if size >= PACK_BYTES or len(lot) >= _MOST_FILES:
+            yield lot
+            lot, size = [], 0
+    if lot:
+        yield lot
+
+
+def write_pack(
+    name: str, lot: Sequence[ScanEntry], roots: Roots, destination: Path, recipients: Sequence[str]
+) -> tuple[Digests, Contents]:
+    """Write the files of `lot` as the pack `name` into the new file `destination`."""
+    contents = Contents()
+    digests = write_object(BlockReader(_tar(name, lot, roots, contents)), destination, recipients)
+    return digests, contents
+
+
+def _tar(name: str, lot: Sequence[ScanEntry], roots: Roots, contents: Contents) -> Iterator[bytes]:
+    for entry in lot:
+        yield from _member(name, entry, host_path(roots, entry.path), contents)
+    yield _NO_BLOCK * 2
+
+
+def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> Iterator[bytes]:
+    for attempt in range(1, _TRIES + 1):
+        descriptor = _open(source)
+        if descriptor is None:
+            contents.vanished.append(entry.path)
+            return
+        try:
+            before = os.fstat(descriptor)
+            digest = hashlib.sha256()
+            yield _header(entry.path, before)
+            for block in _exactly(descriptor, before.st_size):
+                digest.update(block)
+                yield block
+            yield bytes(-before.st_size % tarfile.BLOCKSIZE)
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        still = _stamp(before) == _stamp(after)
+        if still or attempt == _TRIES:
+            contents.packed.append(_as_read(entry, before, digest.hexdigest(), name))
+        if still:
+            return
+    contents.changed.append(text_of(entry.path))
+
+
+def _open(source: bytes) -> int | None:
+    try:
+        # O_NONBLOCK: should it have become a FIFO, opening must not wait for a writer.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise SourceError(
+            f"cannot read {text_of(source)} (permission denied), so no backup was made. "
+            "Earlier backups are untouched. Run as root."
+        ) from error
+    except OSError:
+        # Gone, or no longer a file: the next pass finds what is there instead.
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _header(path: bytes, status: os.stat_result) -> bytes:
+    member = tarfile.TarInfo(text_of(path))
+    member.size = status.st_size
+    member.mode = stat.S_IMODE(status.st_mode)
+    member.uid, member.gid = status.st_uid, status.st_gid
+    member.mtime = int(status.st_mtime)
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _exactly(descriptor: int, size: int) -> Iterator[bytes]:
+    """As many bytes as the header says: the beginning of a file that grew, zeros after one that shrank."""
+    while size:
+        block = os.read(descriptor, min(_READ, size)) or bytes(min(_READ, size))
+        size -= len(block)
+        yield block
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _as_read(entry: ScanEntry, status: os.stat_result, sha256: str, pack: str) -> ScanEntry:
+    return replace(
+        entry,
+        size=status.st_size,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+        sha256=sha256,
+        pack=pack,
+    )

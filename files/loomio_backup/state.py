@@ -1,0 +1,102 @@
+"""The agent's own directory on the Pi: lock, spool and the key that only this Pi has."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from loomio_backup import crypto
+from loomio_backup.errors import AgentError
+
+
+class StateDirectory:
+    """`/var/lib/loomio-backup`, made when absent, readable by its owner only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+            self.spool.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise AgentError(
+                f"cannot use the state directory {path} ({error.strerror}). Nothing was done. Run as root."
+            ) from error
+
+    @property
+    def spool(self) -> Path:
+        """Objects on their way to the stores; never holds plain data."""
+        return self.path / "spool"
+
+    @property
+    def catalogue(self) -> Path:
+        """The SQLite file of catalogue.py."""
+        return self.path / "catalogue.sqlite"
+
+    @property
+    def restore_result(self) -> Path:
+        """The JSON report of the last finished restore."""
+        return self.path / "restore-result.json"
+
+    @property
+    def restore_journal(self) -> Path:
+        """How far the last restore came."""
+        return self.path / "restore-journal.json"
+
+    def catalogue_identity(self) -> str:
+        """The age identity that opens manifests and indexes on this Pi and nothing else; made when absent."""
+        path = self.path / "catalogue.key"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text(encoding="ascii").strip()
+        identity = crypto.generate_identity()
+        write_private(path, identity + "\n")
+        return identity
+
+    def empty_spool(self) -> None:
+        """Remove what an interrupted run left in the spool. Only for the holder of the lock."""
+        for entry in self.spool.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    @contextlib.contextmanager
+    def locked(self, verb: str) -> Iterator[None]:
+        """Hold the one lock that keeps backups and restores apart; the kernel lets go of it if we die."""
+        with (self.path / "lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise AgentError(
+                    f"{verb} was not started: another one is running ({file.read().strip() or 'starting'}). "
+                    "It goes on undisturbed; try again when it has finished."
+                ) from None
+            file.truncate(0)
+            file.write(f"{verb}, process {os.getpid()}\n")
+            file.flush()
+            yield
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a small file, mode 0600, so that it is either the old or the new one whatever happens."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

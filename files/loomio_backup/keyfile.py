@@ -36,8 +36,6 @@ def read(path: Path) -> Key:
             raw = file.read(_MOST + 1)
     except OSError as error:
         raise KeyFileError(f"The key file {path} cannot be read: {error.strerror}.") from None
-    if len(raw) > _MOST:
-        raise KeyFileError(f"{path} is too large for a key file; {_EXPECTED}.")
     return _understood(raw, path)
 
 
@@ -46,6 +44,8 @@ def _understood(raw: bytes, path: Path) -> Key:
         raise KeyFileError(
             f"The key file {path} is itself encrypted; open it first (age -d -o KEY {path}), then give KEY."
         )
+    if len(raw) > _MOST:
+        raise KeyFileError(f"{path} is too large for a key file; {_EXPECTED}.")
     try:
         text = raw.decode()
     except UnicodeDecodeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 
 from . import images
 from .docker import REPOSITORY, LabError, docker, wait_until
+from .drive.client import LabDrive
 from .pi import Release
 
 #: Where the Pi finds each service, by the cloud's names on the lab network.
@@ -21,6 +21,8 @@ REGISTRY_URL = "http://cloud:5000"
 REPOSITORY_URL = "git://cloud/loomio-pi-stack"
 APT_URL = "http://apt"
 STACK_TAG = "lab"
+#: Where the emulator keeps its state in the cloud container (cloud_image/start.sh).
+DRIVE_ROOT = "/srv/drive"
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,17 @@ class Cloud:
     sink_port: int
 
     @property
-    def drive(self) -> str:
-        return f"http://127.0.0.1:{self.drive_port}"
+    def drive(self) -> LabDrive:
+        """The Drive emulator's back door."""
+        return LabDrive(f"http://127.0.0.1:{self.drive_port}")
 
-    def get(self, path: str) -> Any:
-        """The JSON that the Drive emulator's own door answers at `path` (such as /_lab/log)."""
-        with urllib.request.urlopen(self.drive + path, timeout=60) as answer:
-            text = answer.read().decode()
-        return [json.loads(line) for line in text.splitlines()] if path.endswith("/log") else json.loads(text)
-
-    def post(self, path: str, body: object) -> Any:
-        """Send JSON to the Drive emulator's own door and return what it answers."""
-        request = urllib.request.Request(
-            self.drive + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+    def stored(self) -> dict[str, dict[str, Any]]:
+        """What Drive holds now, by name: the emulator's listing, with the SHA-256 of the bytes themselves."""
+        files = [file for file in self.drive.files() if "blob" in file and not file["trashed"]]
+        blobs = sorted({file["blob"] for file in files})
+        sums = docker("exec", "-w", f"{DRIVE_ROOT}/blobs", self.name, "sha256sum", *blobs) if blobs else ""
+        hashes = {blob: digest for digest, blob in (line.split() for line in sums.splitlines())}
+        return {file["name"]: {**file, "sha256": hashes[file["blob"]]} for file in files}
 
     def push(self, image: str, name: str) -> None:
         """Put a local image into the registry, as Docker Hub would have it under `name`."""

@@ -71,7 +71,9 @@ class Report:
                 f"{_span(self.backup_seconds)} while people were writing; "
                 f"{self.backup_objects} encrypted objects, {_size(self.backup_bytes)} in Drive",
             ),
-            _row("Destroyed", f"{_span(self.data_loss_seconds)} of work lost ({self.rows_lost} ledger entries)"),
+            _row(
+                "Destroyed", f"{_span(self.data_loss_seconds)} of work lost ({self.rows_lost} ledger entries)"
+            ),
             _row("Recovered", f"{_span(self.recovery_seconds)}, from the command to a running Loomio"),
             _row("Database", f"{self.rows:,} rows in {self.tables} tables: {_differ(self.rows_differing)}"),
             _row("Files", f"{self.files:,} files: {_differ(self.files_differing)}"),

@@ -312,7 +312,7 @@ def _endure(error: Exception, what: str, patience: _Patience) -> None:
 def _endure_refresh(error: Any, patience: _Patience) -> None:
     detail = next((item for item in error.args if isinstance(item, Mapping)), {})
     if error.retryable:
-        patience.failed(f"the token endpoint: {error.args[0] if error.args else error}")
+        patience.failed(f"Google's token endpoint is out of order {detail.get('error', '')}".strip())
         return
     raise dead_token(str(detail.get("error", "refused")), str(detail.get("error_description", ""))) from error
 

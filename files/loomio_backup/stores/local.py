@@ -10,9 +10,10 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from loomio_backup.errors import StoreConflict, StoreDamaged, StoreError, StoreFull, StoreNotFound
 from loomio_backup.stores.base import Progress, StoredObject, check_name, check_source
@@ -77,11 +78,15 @@ class LocalFolder:
                 "It was left as it is; take another backup, or the copy in another store."
             )
         partial = destination.with_name(f".{destination.name}{_PARTIAL}")
-        with _open_new(partial) as target, (self._path / name).open("rb") as source:
-            _copy(source, target, progress)
-            target.flush()
-            os.fsync(target.fileno())
-        partial.replace(destination)
+        try:
+            with _new_file(partial) as target, (self._path / name).open("rb") as source:
+                _copy(source, target, progress)
+            partial.replace(destination)
+        except OSError as error:
+            raise StoreError(
+                f"{name} could not be copied from {self._path} to {destination} ({error.strerror}). "
+                "The object itself was not changed."
+            ) from error
         return found
 
     def list(self) -> Iterator[StoredObject]:
@@ -123,26 +128,20 @@ class LocalFolder:
         return StoredObject(name, status.st_size, None, None, None, created)
 
     def _write(self, name: str, path: Path, digests: "Digests", progress: Progress | None) -> StoredObject:
-        partial = self._path / f".{name}{_PARTIAL}"
         try:
             self._prepare()
-            with _open_new(partial) as target, path.open("rb") as source:
-                fcntl.flock(target, fcntl.LOCK_EX)
+            with _new_file(self._path / f".{name}{_PARTIAL}") as target, path.open("rb") as source:
                 written = _copy(source, target, progress)
-                target.flush()
-                os.fsync(target.fileno())
                 if written != (digests.stored_size, digests.stored_sha256):
-                    partial.unlink()
                     raise StoreDamaged(
                         f"{name} changed while it was copied to {self._path}, so it was not stored. What "
                         "was there before is untouched. Run the backup again; if this repeats, test memory "
                         "and disk."
                     )
-                partial.rename(self._path / name)
+                Path(target.name).rename(self._path / name)
             self._sync_folder()
             return self._describe(name)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise self._broken(error) from error
 
     def _prepare(self) -> None:
@@ -175,13 +174,20 @@ class LocalFolder:
         )
 
 
-def _open_new(path: Path) -> BinaryIO:
-    """A new empty file that nobody else may read, from the first moment on."""
+@contextmanager
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that nobody else may read, locked while it is written; removed if the block fails."""
     path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
-def _copy(source: BinaryIO, target: BinaryIO, progress: Progress | None) -> tuple[int, str]:
+def _copy(source: IO[bytes], target: IO[bytes], progress: Progress | None) -> tuple[int, str]:
     size, digest = 0, hashlib.sha256()
     while block := source.read(_BLOCK):
         target.write(block)
@@ -189,6 +195,8 @@ def _copy(source: BinaryIO, target: BinaryIO, progress: Progress | None) -> tupl
         size += len(block)
         if progress:
             progress(size)
+    target.flush()
+    os.fsync(target.fileno())
     return size, digest.hexdigest()
 
 

@@ -5,10 +5,11 @@ Standard library only, so that it works wherever the emulator does.
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 DRIVE_FILE = "https://www.googleapis.com/auth/drive.file"
@@ -39,7 +40,7 @@ class LabDrive:
         self.post(
             "state",
             {
-                "users": [{"email": email, "quota": quota}],
+                "users": [{"email": email} | ({} if quota is None else {"quota": quota})],
                 "clients": [{"id": client_id, "secret": client_secret}],
                 "refresh_tokens": [
                     {"token": token, "email": email, "client_id": client_id, "scopes": list(scopes)}
@@ -52,6 +53,49 @@ class LabDrive:
             "client_secret": client_secret,
             "refresh_token": token,
         }
+
+    def register_service_account(self, email: str = "pi@project.iam.gserviceaccount.com") -> dict[str, str]:
+        """A service account with a fresh key; returns its JSON key file. Needs `cryptography`."""
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        numbers = key.public_key().public_numbers()
+        public = {"n": _base64(numbers.n), "e": _base64(numbers.e)}
+        self.post("state", {"service_accounts": [{"email": email, "public_key": public}]})
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        return {
+            "type": "service_account",
+            "project_id": "project",
+            "private_key_id": secrets.token_hex(20),
+            "private_key": key.private_bytes(encoding, form, serialization.NoEncryption()).decode(),
+            "client_email": email,
+            "client_id": str(secrets.randbelow(10**21)),
+            "token_uri": "https://oauth2.googleapis.com/token",
+        }
+
+    def delegate(self, user: str, service_account: str, scopes: Sequence[str] = (DRIVE,)) -> None:
+        """Let a service account act for a user, as a Workspace administrator grants it."""
+        self.post("state", {"users": [{"email": user, "delegations": {service_account: list(scopes)}}]})
+
+    def register_shared_drive(self, name: str, members: Mapping[str, str]) -> str:
+        """A shared drive; `members` maps addresses to roles (reader, writer, fileOrganizer, organizer).
+        Returns its id.
+        """
+        drive_id = "0A" + secrets.token_urlsafe(12)[:14] + "PVA"
+        self.post("state", {"shared_drives": [{"id": drive_id, "name": name, "members": dict(members)}]})
+        return drive_id
+
+    def set_role(self, drive_id: str, email: str, role: str) -> None:
+        """Change one member's role in a shared drive."""
+        known = next(drive for drive in self.state()["shared_drives"] if drive["id"] == drive_id)
+        members = known["members"] | {email: role}
+        self.post("state", {"shared_drives": [{"id": drive_id, "name": known["name"], "members": members}]})
+
+    def state(self) -> dict[str, Any]:
+        """Accounts, clients, grants and shared drives, without secrets."""
+        state: dict[str, Any] = json.loads(self._call("GET", "state", None))
+        return state
 
     def set_quota(self, email: str, quota: int | None) -> None:
         """Change how many bytes a user may store."""
@@ -71,6 +115,11 @@ class LabDrive:
     ) -> None:
         """Put a fault rule in force; see faults.py for kinds and options."""
         self.post("faults", {"kind": kind, "times": times, "skip": skip, "match": match or {}, **options})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The rules in force, each with how often it struck."""
+        rules: list[dict[str, Any]] = json.loads(self._call("GET", "faults", None))
+        return rules
 
     def clear_faults(self) -> None:
         """Behave again."""
@@ -105,3 +154,8 @@ class LabDrive:
         with opener.open(request, timeout=60) as answer:
             content: bytes = answer.read()
         return content
+
+
+def _base64(number: int) -> str:
+    raw = number.to_bytes((number.bit_length() + 7) // 8)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

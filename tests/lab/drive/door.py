@@ -7,7 +7,8 @@ GET  /_lab/state    accounts, clients, grants (no secrets), shared drives
 POST /_lab/state    register: {"users": [{"email", "quota", "delegations"}], "clients": [{"id", "secret"}],
                     "refresh_tokens": [{"token", "email", "client_id", "scopes", "revoked"}],
                     "service_accounts": [{"email", "public_key": {"n", "e"}}],
-                    "shared_drives": [{"id", "name", "members": {email: role}}], "end_access_tokens": true}
+                    "shared_drives": [{"id", "name", "members": {email: role}}], "end_access_tokens": true,
+                    "page_limit": the most files on a page of a list}
 GET/POST/DELETE /_lab/faults   rules (see faults.py)
 POST /_lab/damage   {"name" or "id", "kind": "flip" or "truncate", "rehash": false}: spoil stored bytes; with
                     `rehash`, Drive's size and hashes follow (a replacement), else they tell of the original
@@ -24,24 +25,30 @@ from .errors import ApiError
 from .exchange import Exchange, Response, Slice, json_response
 from .faults import Faults
 from .log import RequestLog
+from .operations import Operations
 from .tree import FileRecord, SharedDrive, Tree, new_id, now
 
 
 class Door:
     """Answers everything below /_lab."""
 
-    def __init__(self, tree: Tree, accounts: Accounts, faults: Faults, log: RequestLog) -> None:
-        self._tree, self._accounts, self._faults, self._log = tree, accounts, faults, log
+    def __init__(
+        self, tree: Tree, accounts: Accounts, operations: Operations, faults: Faults, log: RequestLog
+    ) -> None:
+        self._tree, self._accounts, self._operations = tree, accounts, operations
+        self._faults, self._log = faults, log
 
     def handle(self, exchange: Exchange) -> Response:
         """Dispatch on method and path."""
         match exchange.method, exchange.path:
             case "GET", "/_lab/log":
+                self._log.settle()
                 path = self._log.path
                 return Response(
                     200, Slice(path, 0, path.stat().st_size), {"Content-Type": "application/x-ndjson"}
                 )
             case "DELETE", "/_lab/log":
+                self._log.settle()
                 self._log.clear()
             case "GET", "/_lab/files":
                 return json_response(self._files())
@@ -69,22 +76,21 @@ class Door:
         return self._accounts.summary() | {"shared_drives": drives}
 
     def _register(self, wish: dict[str, Any]) -> None:
-        for raw in wish.get("users", []):
-            self._tree.add_account(
-                Account(raw["email"], "user", raw.get("quota"), delegations=raw.get("delegations", {}))
-            )
-        for raw in wish.get("service_accounts", []):
-            self._tree.add_account(Account(raw["email"], "service", public_key=raw.get("public_key")))
+        for kind, raws in (("user", wish.get("users", [])), ("service", wish.get("service_accounts", []))):
+            for raw in raws:
+                known = self._accounts.accounts.get(raw["email"])
+                self._tree.add_account(Account(**((asdict(known) if known else {"kind": kind}) | raw)))
         for raw in wish.get("clients", []):
             self._accounts.put_client(raw["id"], raw["secret"])
         for raw in wish.get("refresh_tokens", []):
-            known = self._accounts.grants.get(raw["token"])
-            self._accounts.put_grant(Grant(**((asdict(known) if known else {}) | raw)))
+            grant = self._accounts.grants.get(raw["token"])
+            self._accounts.put_grant(Grant(**((asdict(grant) if grant else {}) | raw)))
         for raw in wish.get("shared_drives", []):
             drive_id = raw.get("id") or new_id("0A", 19)
             self._tree.add_drive(SharedDrive(drive_id, raw["name"], now(), raw.get("members", {})))
         if wish.get("end_access_tokens"):
             self._accounts.end_all_tokens()
+        self._operations.page_limit = wish.get("page_limit", self._operations.page_limit)
 
     def _files(self) -> list[dict[str, Any]]:
         with self._tree.lock:

@@ -96,8 +96,10 @@ class Handlers:
         return json_response(self._renderer.show(answer, "FileList", fields, default))
 
     def _get(self, exchange: Exchange) -> Response:
-        record = self._tree.find(exchange.who, exchange.parameters["fileId"], exchange.all_drives)
-        if exchange.query.get("alt") == "media":
+        media = exchange.query.get("alt") == "media"
+        # Content comes from shared drives without supportsAllDrives too: rclone relies on it.
+        record = self._tree.find(exchange.who, exchange.parameters["fileId"], exchange.all_drives or media)
+        if media:
             return self._download(exchange, record)
         if record.parent is None and not exchange.who.sees_everything:
             raise not_found(record.id)

@@ -22,8 +22,14 @@ class RequestLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._open = 0
         self.path.touch()
+
+    def begin(self) -> None:
+        """An exchange has begun that will be written."""
+        with self._changed:
+            self._open += 1
 
     def write(self, exchange: Exchange, status: int) -> None:
         """Note a finished exchange."""
@@ -46,10 +52,17 @@ class RequestLog:
             "faults": exchange.effects.names,
         }
         line = json.dumps(entry, ensure_ascii=False) + "\n"
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
+        with self._changed, self.path.open("a", encoding="utf-8") as file:
             file.write(line)
+            self._open -= 1
+            self._changed.notify_all()
+
+    def settle(self, seconds: float = 2.0) -> None:
+        """Wait a moment for exchanges on their way: a client has its answer before the log has its line."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._open == 0, seconds)
 
     def clear(self) -> None:
         """Start an empty log."""
-        with self._lock:
+        with self._changed:
             self.path.write_bytes(b"")

@@ -48,6 +48,7 @@ class Operations:
         self._tree = tree
         self._accounts = accounts
         self._api = api
+        self.page_limit = 1000  # "The service may return fewer than this value": tests lower it
 
     def check_metadata(self, metadata: Mapping[str, Any], new: bool) -> None:
         """Refuse unknown and read-only fields."""
@@ -195,7 +196,7 @@ class Operations:
         text = query.get("q", "")
         wanted = compile_query(text)
         order = _order(query.get("orderBy", ""))
-        size = min(int(query.get("pageSize", "100")), 1000)
+        size = min(int(query.get("pageSize", "100")), self.page_limit)
         fingerprint = hashlib.sha256(
             json.dumps([query.get(name) for name in ("q", "orderBy", "corpora", "driveId")]).encode()
         ).hexdigest()[:16]

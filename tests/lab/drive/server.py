@@ -52,7 +52,7 @@ class DriveEmulator:
         self.faults = Faults(
             self._end_token, lambda exchange: self.uploads.end_session(exchange.query["upload_id"])
         )
-        self.door = Door(self.tree, self.accounts, self.faults, self.log)
+        self.door = Door(self.tree, self.accounts, operations, self.faults, self.log)
         self._server = _Server((host, port), self)
         self._thread: threading.Thread | None = None
 
@@ -202,6 +202,9 @@ class _Connection(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         exchange = self._exchange()
         emulator = self.server.emulator
+        logged = not exchange.path.startswith("/_lab/")
+        if logged:
+            emulator.log.begin()
         status = 0
         try:
             try:
@@ -224,7 +227,7 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             with_shutdown(self.connection)
         finally:
-            if exchange.operation != "lab":
+            if logged:
                 emulator.log.write(exchange, status)
 
     def _exchange(self) -> Exchange:

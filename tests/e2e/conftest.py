@@ -61,9 +61,9 @@ def live(folder: Path, release: Release, *, sudo_password: bool, trace: ExecTrac
     with Lab(folder, release, sudo_password=sudo_password) as lab:
 
         def look(pi: Pi) -> None:
-            seen["local store"] = pi.run(
-                "sh", "-c", "cd /var/backups/loomio && head -qc 21 * | tr -d '\\000'; ls"
-            ).splitlines()
+            heads = r'for f in *; do printf "%s\t" "$f"; head -c 21 "$f" | head -n 1; echo; done'
+            listing = pi.run("sh", "-c", f"cd /var/backups/loomio && {heads}")
+            seen["local store"] = [line for line in listing.splitlines() if line]
             sentinels = secret_values(Operator(folder))
             seen["leaks in the first Pi's journal"] = leaks.in_journal(sentinels, pi)
             seen["leaks in the first Pi's files"] = leaks.in_readable_files(sentinels, pi)

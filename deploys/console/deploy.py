@@ -1,0 +1,73 @@
+"""`loomio-pi deploy NAME`: one of the deploys, with an exit code that schedulers and people can rely on.
+
+0: done, nothing failed. 1: anything else. What follows NAME goes to pyinfra (--dry, --diff, --limit, --data,
+--json …).
+"""
+
+import difflib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = Path("inventories/pi.py")
+
+
+class DeployNameError(ValueError):
+    """There is no deploy of that name."""
+
+
+def names() -> list[str]:
+    """The deploys that there are."""
+    return sorted(path.stem for path in (ROOT / "deploys").glob("*.py") if path.stem != "__init__")
+
+
+def run(name: str, options: Sequence[str] = ()) -> int:
+    """Run the deploy `name` on every host of the settings, and return 0 or 1. Raises DeployNameError, one
+    sentence.
+    """
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names())}."
+        raise DeployNameError(f"There is no deploy called {name!r}. {hint}")
+    command = [sys.executable, "-m", "deploys.console.runner", str(INVENTORY), f"deploys/{name}.py", *options]
+    if not {"--dry", "-y", "--yes"}.intersection(options):
+        # Whoever names a deploy wants it done; --dry is for looking first.
+        command.append("--yes")
+    # Ctrl-C reaches the child as well, which ends in its own time: it still has to clear up on the Pi.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen(command, cwd=ROOT, env=_environment(), preexec_fn=_with_interrupts)
+        return 0 if child.wait() == 0 else 1
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _with_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    if settings := environment.get("LOOMIO_PI_SETTINGS"):
+        # The child works in the root of the checkout: a relative path means the place where the command was
+        # typed.
+        environment["LOOMIO_PI_SETTINGS"] = str(Path(settings).absolute())
+    if not sys.stderr.isatty():
+        environment.setdefault("PYINFRA_PROGRESS", "off")
+    return environment
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The verb: NAME and options of pyinfra."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: loomio-pi deploy NAME [options of pyinfra]\n\nNAME: {', '.join(names())}")
+        return 0 if arguments else 2
+    try:
+        return run(arguments[0], arguments[1:])
+    except DeployNameError as error:
+        print(f"loomio-pi: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,67 @@
+"""Whether this Pi holds data that a recovery would replace."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from pyinfra.api.facts import FactBase
+
+# Tables that have rows. Rails' own two bookkeeping tables say nothing about people's data.
+_QUERY = r"""
+SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+AND c.relname NOT IN ('schema_migrations', 'ar_internal_metadata')
+AND (xpath('/row/n/text()', query_to_xml(
+  format('SELECT count(*) AS n FROM (SELECT 1 FROM %I.%I LIMIT 1) AS some', n.nspname, c.relname),
+  false, true, '')))[1]::text <> '0'
+"""
+
+_SCRIPT = r"""
+command -v docker >/dev/null || { echo none; exit 0; }
+docker info >/dev/null 2>&1 || { echo unknown the Docker engine does not run; exit 0; }
+docker volume inspect %VOLUME% >/dev/null 2>&1 || { echo none; exit 0; }
+container=$(docker ps --quiet --filter label=com.docker.compose.project=%PROJECT% \
+  --filter label=com.docker.compose.service=db)
+test -n "$container" || { echo unknown the database does not run; exit 0; }
+tables=$(docker exec "$container" \
+  sh -c 'exec psql -XAtq -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$1"' psql %QUERY% 2>&1)
+if test $? = 0; then
+  if test "$tables" = 0; then echo none; else echo rows $tables; fi
+elif echo "$tables" | grep -q 'database ".*" does not exist'; then
+  echo none
+else
+  echo unknown the database does not answer
+fi
+"""
+
+
+@dataclass(frozen=True)
+class LiveData:
+    """`state`: none, rows (in `tables` tables), or unknown for the `reason` given."""
+
+    state: Literal["none", "rows", "unknown"]
+    tables: int = 0
+    reason: str = ""
+
+
+class LiveDataFact(FactBase[LiveData]):
+    """The LiveData of a Compose project. Needs root."""
+
+    @staticmethod
+    def default() -> LiveData:
+        return LiveData("unknown", reason="nothing answered")
+
+    def command(self, project: str) -> str:
+        return (
+            _SCRIPT.replace("%VOLUME%", shlex.quote(f"{project}_db-data"))
+            .replace("%PROJECT%", shlex.quote(project))
+            .replace("%QUERY%", shlex.quote(" ".join(_QUERY.split())))
+        )
+
+    def process(self, output: list[str]) -> LiveData:
+        word, _, rest = output[-1].partition(" ")
+        if word == "none":
+            return LiveData("none")
+        if word == "rows" and rest.isdecimal():
+            return LiveData("rows", tables=int(rest))
+        return LiveData("unknown", reason=rest)

@@ -1,0 +1,87 @@
+"""Docker Compose, asked first: where all is as declared, these operations do nothing and count as nothing."""
+
+import shlex
+from collections.abc import Generator
+
+from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.host import Host
+from pyinfra.api.operation import operation
+from pyinfra.api.state import State
+from pyinfra.context import host
+
+from deploys.facts.compose import ComposeState, ComposeStateFact
+
+from .run import complain, own_arguments, wait_until
+
+
+@operation()
+def compose_pull(directory: str, project: str) -> Generator[StringCommand, None, None]:
+    """Pull the images that are absent. A newer image of the same tag is an update, which is another deploy's
+    work.
+    """
+    found = host.get_fact(ComposeStateFact, directory=directory, project=project)
+    if found is None:
+        yield StringCommand(f"cd {shlex.quote(directory)} && docker compose pull --quiet")
+        return
+    if not found.missing_images():
+        host.noop("all images are here")
+    for image in found.missing_images():
+        yield StringCommand(f"docker pull --quiet {shlex.quote(image)}")
+
+
+@operation()
+def compose_up(
+    directory: str, project: str, services: tuple[str, ...] = ()
+) -> Generator[StringCommand, None, None]:
+    """Create, replace and start what differs from the compose file: all services, or only the given ones."""
+    found = host.get_fact(ComposeStateFact, directory=directory, project=project)
+    command = (
+        f"cd {shlex.quote(directory)} && docker compose up --detach --no-build --pull never --quiet-pull"
+    )
+    if found is not None:
+        outdated = found.outdated(services or None)
+        orphans = [] if services else found.orphans()
+        if not outdated and not orphans:
+            host.noop("every container is as declared")
+            return
+        if orphans:
+            command += " --remove-orphans"
+    yield StringCommand(f"{command} {' '.join(services)}".rstrip())
+
+
+@operation()
+def wait_healthy(
+    directory: str, project: str, services: tuple[str, ...] = (), seconds: int = 900
+) -> Generator[PyinfraCommand, None, None]:
+    """Wait until all services (or the given ones) run and pass their health checks; fail with their names
+    after `seconds`.
+    """
+    found = host.get_fact(ComposeStateFact, directory=directory, project=project)
+    if found is not None and not found.unhealthy(services or None):
+        host.noop("every service is healthy")
+        return
+    arguments = own_arguments(host)
+
+    def wait(state: State, host: Host) -> bool:
+        latest: list[str] = []
+
+        def healthy() -> bool:
+            answer: ComposeState | None = host.get_fact(
+                ComposeStateFact,
+                directory=directory,
+                project=project,
+                **{**arguments, "_ignore_errors": True},
+            )
+            latest[:] = answer.unhealthy(services or None) if answer else ["Docker"]
+            return not latest
+
+        if wait_until(healthy, seconds=seconds):
+            return True
+        return complain(
+            host,
+            f"Not healthy after {seconds // 60} minutes: {', '.join(latest)}. Nothing was removed. Look at "
+            "the reason on the "
+            f"Pi with: cd {directory} && sudo docker compose logs --tail 50 {latest[0]}",
+        )
+
+    yield FunctionCommand(wait, (), {})

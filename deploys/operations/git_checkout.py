@@ -1,0 +1,84 @@
+"""The clone of the stack's repository, pinned, without ever throwing away what somebody did in it."""
+
+import shlex
+from collections.abc import Generator
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.exceptions import OperationError
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from deploys.facts.git import Checkout, CheckoutFact
+
+_GIT = "GIT_TERMINAL_PROMPT=0 git -c advice.detachedHead=false"
+
+
+@operation()
+def git_checkout(directory: str, repository: str, ref: str) -> Generator[StringCommand, None, None]:
+    """Make `directory` (which exists) a clone of `repository` at the tag, branch or commit `ref`.
+
+    Run as the owner of the directory. Raises OperationError, and touches nothing, where there is an
+    `objection`.
+    """
+    checkout = host.get_fact(CheckoutFact, directory=directory, repository=repository, ref=ref)
+    problem = objection(checkout, directory, repository)
+    if problem:
+        raise OperationError(f"{host.name}: {problem}")
+    if _pinned(checkout, repository):
+        host.noop(f"{directory} is at {ref} ({checkout.head[:12]})")
+        return
+    yield StringCommand(_script(directory, repository, ref))
+
+
+def objection(checkout: Checkout, directory: str, repository: str) -> str | None:
+    """Why the clone must not be touched: somebody's work would be lost. None where it may."""
+    if checkout.state == "foreign":
+        return (
+            f"{directory} holds files, and is no git clone. Nothing was changed there. Move them away on "
+            "the Pi "
+            f"(sudo mv {directory} {directory}.old) and run this again."
+        )
+    if checkout.dirty:
+        return (
+            f"files of {directory} were changed by hand: {_listed(checkout.dirty)}. Nothing was changed "
+            "there. Keep the "
+            f"changes (on the Pi: cd {directory} && git stash) or undo them (git checkout -- .), and run "
+            "this again."
+        )
+    if checkout.state == "unpublished" and checkout.head and not _pinned(checkout, repository):
+        return (
+            f"{directory} is at commit {checkout.head[:12]}, which is on no branch or tag of "
+            f"{checkout.origin}. Nothing was "
+            f"changed there. Push it, or keep it aside (on the Pi: cd {directory} && "
+            f"git tag kept-{checkout.head[:12]}), and run this again."
+        )
+    return None
+
+
+def _pinned(checkout: Checkout, repository: str) -> bool:
+    return bool(checkout.head) and checkout.head == checkout.wanted and checkout.origin == repository
+
+
+def _script(directory: str, repository: str, ref: str) -> str:
+    url = shlex.quote(repository)
+    unknown = f"{ref} is no tag, branch or commit of {repository}: correct stack.ref in the settings."
+    # A tag first: a pinned tag wins over a branch of the same name. Can be run again after any interruption.
+    candidates = " ".join(
+        shlex.quote(candidate) for candidate in (f"refs/tags/{ref}", f"refs/remotes/origin/{ref}", ref)
+    )
+    return (
+        f"cd {shlex.quote(directory)} && git init --quiet && "
+        f"(git config remote.origin.url {url} || git remote add origin {url}) && "
+        f"git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' && "
+        f"{_GIT} fetch --quiet --tags origin && "
+        f"for candidate in {candidates}; do "
+        f'commit=$(git rev-parse --verify --quiet "$candidate^{{commit}}") && break; done; '
+        'if test -z "$commit"; then '
+        f"echo {shlex.quote(unknown)} >&2; exit 1; fi; "
+        f'{_GIT} checkout --quiet --detach "$commit"'
+    )
+
+
+def _listed(dirty: tuple[str, ...]) -> str:
+    names = [line[3:] if len(line) > 3 else line for line in dirty]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,26 @@
+"""Install Debian packages, refreshing apt's lists only when something is missing."""
+
+from collections.abc import Generator
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+from pyinfra.facts.deb import DebPackages
+
+# cloud-init and unattended upgrades hold apt's locks on a freshly flashed Pi: wait instead of failing.
+_APT = (
+    "DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600 "
+    "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+)
+
+
+@operation()
+def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """Make sure that these packages are installed, in whatever version; recommendations stay out."""
+    installed = host.get_fact(DebPackages)
+    missing = [name for name in names if name not in installed]
+    if not missing:
+        host.noop(f"installed: {', '.join(names)}")
+        return
+    yield StringCommand(f"{_APT} update")
+    yield StringCommand(f"{_APT} install --no-install-recommends {' '.join(missing)}")

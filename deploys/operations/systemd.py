@@ -1,0 +1,34 @@
+"""systemd's view of our unit files: reload it when, and only when, it is behind the files."""
+
+from collections.abc import Generator
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from deploys.facts.systemd import UnitsFact
+
+
+@operation()
+def units_loaded(units: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """Make systemd read unit files that are new or changed."""
+    found = host.get_fact(UnitsFact, units=units)
+    behind = [
+        name
+        for name in units
+        if name not in found or found[name].load == "not-found" or found[name].needs_reload
+    ]
+    if behind:
+        yield StringCommand("systemctl daemon-reload")
+    else:
+        host.noop("systemd knows the units as they are")
+
+
+@operation()
+def timer_active(unit: str) -> Generator[StringCommand, None, None]:
+    """Make a timer run now and after every boot."""
+    timer = host.get_fact(UnitsFact, units=(unit,)).get(unit)
+    if timer and timer.active == "active" and timer.enabled == "enabled":
+        host.noop(f"{unit} is enabled and active")
+    else:
+        yield StringCommand(f"systemctl enable --now {unit}")

@@ -1,0 +1,84 @@
+"""The agent on the Pi: its program, its configuration, its credentials, the operator's own files for the
+config object.
+"""
+
+import io
+
+from pyinfra.api.deploy import deploy
+from pyinfra.operations import files
+
+from deploys.operations.agent import agent_version, old_agent_versions_removed
+from deploys.operations.secret_file import secret_file
+from deploys.steps import agent_archive, agent_config
+from deploys.steps.paths import (
+    AGENT_COMMAND,
+    AGENT_ROOT,
+    AGENT_SETTINGS,
+    AGENT_STATE,
+    CREDENTIALS,
+    OPERATOR,
+)
+from deploys.steps.preflight import Target
+from loomio_backup import config as agent_model
+
+
+@deploy("Agent")
+def install(target: Target) -> None:
+    """Install the agent's program; the running version stays in place until the new one is complete."""
+    archive = agent_archive.build()
+    files.directory(
+        name="Create the agent's directory", path=AGENT_ROOT, user="root", group="root", mode="0755"
+    )
+    agent_version(
+        name=f"Install the agent {archive.version}",
+        root=AGENT_ROOT,
+        version=archive.version,
+        archive=archive.content,
+        _retries=1,
+    )
+    files.link(
+        name="Put loomio-backup on the path",
+        path=AGENT_COMMAND,
+        target=f"{AGENT_ROOT}/current/bin/loomio-backup",
+    )
+    old_agent_versions_removed(
+        name="Remove old versions of the agent", root=AGENT_ROOT, version=archive.version
+    )
+
+
+@deploy("Agent")
+def configure(target: Target) -> None:
+    """Write what the agent reads, and make the places where it keeps things."""
+    settings, secrets = target.settings, target.secrets
+    private = [AGENT_STATE, CREDENTIALS, OPERATOR]
+    if settings.backup.local:
+        private.append(str(settings.backup.local.path))
+    files.directory(
+        name=f"Create {AGENT_SETTINGS}", path=AGENT_SETTINGS, user="root", group="root", mode="0755"
+    )
+    for path in private:
+        files.directory(name=f"Create {path}", path=path, user="root", group="root", mode="0700")
+    files.put(
+        name="Write the agent's configuration",
+        src=io.StringIO(agent_model.dump(agent_config.build(settings, secrets, target.name))),
+        dest=f"{AGENT_SETTINGS}/config.yml",
+        user="root",
+        group="root",
+        mode="0640",
+    )
+    for name, content in agent_config.credentials(settings, secrets).items():
+        path = f"{CREDENTIALS}/{name}"
+        if content is None:
+            files.file(name=f"Remove the credential {name}", path=path, present=False)
+        else:
+            secret_file(
+                name=f"Write the credential {name}", path=path, content=content, user="root", group="root"
+            )
+    for name, file in target.operator_files.items():
+        secret_file(
+            name=f"Keep the operator's {name} for the backups",
+            path=f"{OPERATOR}/{name}",
+            content=file.read_text(encoding="utf-8"),
+            user="root",
+            group="root",
+        )

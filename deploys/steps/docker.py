@@ -1,0 +1,66 @@
+"""Docker Engine and Compose v2, from Docker's own apt repository or from Debian's."""
+
+import io
+
+from inventories.settings import DockerSettings
+from pyinfra.api.deploy import deploy
+from pyinfra.operations import files, systemd
+
+from deploys.operations.docker_config import docker_config
+from deploys.operations.packages import packages
+from deploys.steps.preflight import DEBIAN_PACKAGES, DOCKER_PACKAGES, Target
+from deploys.steps.templates import render
+
+KEYRING = "/etc/apt/keyrings/loomio-docker.asc"
+SOURCES = "/etc/apt/sources.list.d/loomio-docker.sources"
+DEBIAN_URL = "https://download.docker.com/linux/debian"
+UBUNTU_URL = "https://download.docker.com/linux/ubuntu"
+
+
+@deploy("Docker")
+def install(target: Target) -> None:
+    """Install the engine, with its configuration in place before its first start."""
+    settings = target.settings.docker
+    docker_config(name="Configure the engine (daemon.json)", content=daemon_json(settings))
+    if settings.source == "docker":
+        files.put(
+            name="Ship the key of Docker's apt repository",
+            src=str(settings.apt_key),
+            dest=KEYRING,
+            mode="0644",
+            add_deploy_dir=False,
+        )
+        files.put(
+            name="Declare Docker's apt repository",
+            src=io.StringIO(
+                render(
+                    "docker.sources.j2",
+                    url=repository_url(settings.apt_url, target.machine.os),
+                    codename=target.machine.codename,
+                    architecture=target.machine.architecture,
+                    key=KEYRING,
+                )
+            ),
+            dest=SOURCES,
+            mode="0644",
+        )
+        packages(name="Install Docker's packages", names=DOCKER_PACKAGES)
+    else:
+        packages(name="Install Debian's Docker packages", names=DEBIAN_PACKAGES)
+    systemd.service(
+        name="Start the engine, now and at boot", service="docker.service", running=True, enabled=True
+    )
+
+
+def repository_url(url: str, operating_system: str) -> str:
+    """Docker keeps Ubuntu's packages beside Debian's: the default address follows the system."""
+    return UBUNTU_URL if operating_system == "ubuntu" and url.rstrip("/") == DEBIAN_URL else url
+
+
+def daemon_json(settings: DockerSettings) -> str:
+    """The engine's configuration: bounded logs, containers that survive a restart of the engine, mirrors."""
+    return render(
+        "daemon.json.j2",
+        registry_mirrors=settings.registry_mirrors,
+        insecure_registries=settings.insecure_registries,
+    )

@@ -1,0 +1,30 @@
+"""Where things lie: in this checkout (to be shipped), and on the Pi. One list, so that no two parts can
+disagree.
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = ROOT / "templates"
+FILES = ROOT / "files"
+AGENT_PACKAGE = FILES / "loomio_backup"
+AGENT_REQUIREMENTS = ROOT / "requirements" / "agent.txt"
+
+PROJECT = "loomio-pi-stack"
+DATABASE = "loomio_production"
+DATABASE_USER = "loomio"
+#: Services that hold no data of the app's own writing while a restore runs.
+KEEP_SERVICES = ("db", "redis")
+WEB_URL = "http://127.0.0.1:3000"
+
+AGENT_ROOT = "/opt/loomio-backup"
+AGENT_COMMAND = "/usr/local/bin/loomio-backup"
+AGENT_SETTINGS = "/etc/loomio-backup"
+CREDENTIALS = f"{AGENT_SETTINGS}/credentials"
+OPERATOR = f"{AGENT_SETTINGS}/operator"
+AGENT_STATE = "/var/lib/loomio-backup"
+RESTORE_RESULT = f"{AGENT_STATE}/restore-result.json"
+
+BACKUP_SERVICE = "loomio-backup.service"
+BACKUP_TIMER = "loomio-backup.timer"
+RESTORE_SERVICE = "loomio-restore.service"

@@ -1,0 +1,53 @@
+"""The stack: the clone of its repository, its `.env`, its containers."""
+
+from pyinfra.api.deploy import deploy
+from pyinfra.operations import files
+
+from deploys.operations.compose import compose_pull, compose_up, wait_healthy
+from deploys.operations.git_checkout import git_checkout
+from deploys.operations.secret_file import secret_file
+from deploys.steps import environment
+from deploys.steps.paths import PROJECT
+from deploys.steps.preflight import Target
+
+
+@deploy("Stack")
+def place(target: Target) -> None:
+    """Put the clone and its `.env` on the Pi, as the user's, and fetch the images. Starts nothing."""
+    stack = target.settings.stack
+    machine = target.machine
+    files.directory(
+        name="Create the stack's directory",
+        path=stack.directory,
+        user=machine.user,
+        group=machine.group,
+        mode="0755",
+    )
+    git_checkout(
+        name=f"Clone the stack's repository at {stack.ref}",
+        directory=stack.directory,
+        repository=stack.repository,
+        ref=stack.ref,
+        _sudo=False,
+    )
+    secret_file(
+        name="Write the stack's .env",
+        path=f"{stack.directory}/.env",
+        content=environment.render(target.settings, target.secrets),
+        user=machine.user,
+        group=machine.group,
+        _sudo=False,
+    )
+    # Home networks break off: what was fetched stays, the rest is tried again.
+    compose_pull(
+        name="Fetch the images", directory=stack.directory, project=PROJECT, _retries=2, _retry_delay=10
+    )
+
+
+@deploy("Stack")
+def start(target: Target, services: tuple[str, ...] = ()) -> None:
+    """Start all services, or only the given ones, and wait until they are healthy."""
+    what = ", ".join(services) or "every service"
+    directory = target.settings.stack.directory
+    compose_up(name=f"Start {what}", directory=directory, project=PROJECT, services=services)
+    wait_healthy(name=f"Wait until healthy: {what}", directory=directory, project=PROJECT, services=services)

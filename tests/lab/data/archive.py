@@ -3,7 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 from .files import FileFact, plan
 from .spec import Spec
@@ -11,7 +11,7 @@ from .spec import Spec
 _TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}
 
 
-def write_tar(spec: Spec, out: BinaryIO) -> None:
+def write_tar(spec: Spec, out: IO[bytes]) -> None:
     """Members are storage/…, uploads/…, files/…, plugins/…; to be unpacked as root with numeric owners."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for entry in plan(spec):

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import BinaryIO
+from typing import IO
 
 from .spec import Spec
 from .table import Table
@@ -21,7 +21,7 @@ class TableFact:
     sha256: str
 
 
-def write_sql(spec: Spec, out: BinaryIO) -> None:
+def write_sql(spec: Spec, out: IO[bytes]) -> None:
     """Fills an existing, empty schema in one transaction. For `psql -X -f -`; it stops at the first error."""
     out.write(b"\\set ON_ERROR_STOP on\n\\set QUIET on\nSET client_encoding = 'UTF8';\nBEGIN;\n")
     # pg_dump's own choice: dumps are restored in any session, whatever its settings.

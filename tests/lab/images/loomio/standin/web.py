@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         self._json(HTTPStatus.OK if started else HTTPStatus.CONFLICT, self._ledger_state())
 
     def _ledger_state(self) -> dict[str, object]:
-        """The writer's progress, and the last number the database knows (null when it cannot be asked)."""
+        """The writer's progress; the number is the database's own whenever that can be asked."""
         state: dict[str, object] = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in dataclasses.asdict(self.writer.progress).items()
@@ -139,9 +139,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             with database.connect(self.settings.database_url) as connection:
                 row = connection.execute("SELECT last_number FROM ledger_counter").fetchone()
-            state["database_last_number"] = row[0] if row else 0
-        except psycopg.Error:
-            state["database_last_number"] = None
+            state["number"] = row[0] if row else 0
+            state["database"] = "reachable"
+        except psycopg.Error as error:
+            state["database"] = str(error)
         return state
 
     def _json(self, status: HTTPStatus, value: object) -> None:

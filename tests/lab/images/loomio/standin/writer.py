@@ -23,12 +23,12 @@ RETRY_SECONDS = 0.5
 
 @dataclass
 class Progress:
-    """What the writer has done since the application started; times are UTC."""
+    """What the writer has done since the application started. number: of the last entry that committed."""
 
     running: bool = False
     rate: float = 0.0
     attachments_every: int = 0
-    last_number: int = 0
+    number: int = 0
     last_committed_at: datetime | None = None
     started_at: datetime | None = None
     stopped_at: datetime | None = None
@@ -141,7 +141,7 @@ class LedgerWriter:
 
     def _committed(self, number: int) -> None:
         with self._lock:
-            self.progress.last_number = max(self.progress.last_number, number)
+            self.progress.number = max(self.progress.number, number)
             self.progress.last_committed_at = datetime.now(UTC)
             self.progress.committed_since_start += 1
 

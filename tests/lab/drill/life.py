@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -97,9 +96,9 @@ def set_up(operator: Operator, pi: Pi, report: Report) -> None:
         before = Fingerprint.of(pi)
         second = _must(operator.deploy("setup"), "the second setup")
         report.second_setup_seconds = round(second.seconds, 1)
-        report.second_setup_changes = changed_operations(second.output)
-        if report.second_setup_changes:
-            report.problems.append(f"the second setup changed {report.second_setup_changes} operations")
+        changed = second.changed()
+        report.second_setup_changes = len(changed)
+        report.problems += [f"the second setup changed: {operation}" for operation in changed]
         report.problems += [f"the second setup: {said}" for said in before.differences(Fingerprint.of(pi))]
 
 
@@ -187,14 +186,6 @@ def recover(operator: Operator, report: Report) -> None:
     with report.phase("recovery", "deploys/disaster_recovery.py on the fresh Pi"):
         finished = _must(operator.deploy("disaster_recovery", echo=True), "the recovery")
         report.recovery_seconds = round(finished.seconds, 1)
-
-
-def changed_operations(output: str) -> int:
-    """The number of changed operations that `loomio-pi deploy` states in its last line."""
-    found = re.findall(r"(\d+) operations? changed", output)
-    if not found:
-        raise LabError(f"the deploy does not say how many operations changed:\n{output[-2000:]}")
-    return int(found[-1])
 
 
 def _must(finished: Finished, what: str) -> Finished:

@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,11 +26,17 @@ HOST = "loomio"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command came to: exit code, everything it printed (both streams, in order), seconds."""
+    """What a command came to: exit code, what it printed (stderr is where pyinfra talks), seconds."""
 
     code: int
     output: str
     seconds: float
+    stdout: str = ""
+
+    def changed(self) -> list[str]:
+        """Names of the operations that a deploy run with --json changed something with."""
+        operations = json.loads(self.stdout)["results"]["operations"]
+        return [operation["name"] for operation in operations if operation["success"]]
 
 
 @dataclass(frozen=True)
@@ -55,35 +62,41 @@ class Operator:
     def type(self, *command: str, log: str | None = None, echo: bool = False, **extra: str) -> Finished:
         """Type a command at the root of the checkout; `extra` are environment variables.
 
-        With `log`, all output goes to FOLDER/log as well; with `echo`, line by line to this terminal.
+        With `log`, all output goes to FOLDER/log as well; with `echo`, stderr line by line to this terminal.
         """
         started = time.monotonic()
         lines: list[str] = []
-        process = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env={**self.environment, **extra},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                lines.append(line)
-                if echo:
-                    print(f"    │ {line}", end="", flush=True)
-        code = process.wait()
-        output = "".join(lines)
+        with tempfile.TemporaryFile("w+") as stdout:
+            process = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env={**self.environment, **extra},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+            assert process.stderr is not None
+            with process.stderr:
+                for line in process.stderr:
+                    lines.append(line)
+                    if echo:
+                        print(f"    │ {line}", end="", flush=True)
+            code = process.wait()
+            seconds = time.monotonic() - started
+            stdout.seek(0)
+            printed = stdout.read()
+        output = "".join(lines) + printed
         if log:
             (self.folder / log).write_text(output)
-        return Finished(code, output, time.monotonic() - started)
+        return Finished(code, output, seconds, printed)
 
     def deploy(self, name: str, *arguments: str, echo: bool = False) -> Finished:
-        """Type `loomio-pi deploy NAME`."""
-        return self.type("loomio-pi", "deploy", name, *arguments, log=f"{name}.log", echo=echo)
+        """Type `loomio-pi deploy NAME --json`; the log of each run is kept beside the others."""
+        number = len(list(self.folder.glob(f"{name}*.log"))) + 1
+        command = ("loomio-pi", "deploy", name, "--json", *arguments)
+        return self.type(*command, log=f"{name}-{number}.log", echo=echo)
 
     def forget_host_key(self, port: int) -> None:
         """What an operator does after reflashing a card: the old Pi's host key is no longer expected."""

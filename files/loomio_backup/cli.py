@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# Each verb imports what it needs: the libraries of one must not cost the others time and memory on a Pi.
+# Every verb imports what it needs: the libraries of one must not cost the others time and memory on a Pi.
 
 
 def _run(arguments: argparse.Namespace) -> int:

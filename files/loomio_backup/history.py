@@ -40,7 +40,7 @@ class Reader:
         self, config: Config, credentials: Credentials, state: StateDirectory, catalogue: Catalogue
     ) -> None:
         keys = state.catalogue_identity() + "\n" + (credentials.optional(IDENTITY) or "")
-        self._identities: Sequence[Identity] = crypto.parse_identities(keys)
+        self.identities: Sequence[Identity] = crypto.parse_identities(keys)
         self._public_key = config.signing_public_key
         self._directory = state.path
         self._catalogue = catalogue
@@ -71,7 +71,7 @@ class Reader:
             known = self._catalogue.known_manifest(_with_hash(stored, sha256))
             if known is not None:
                 return known
-            manifest = unseal(path, self._identities, self._public_key)
+            manifest = unseal(path, self.identities, self._public_key)
             if manifest.manifest_name != stored.name:
                 raise ManifestError(f"{stored.name} holds the manifest of another backup, {manifest.name}.")
             return self._catalogue.add_manifest(manifest, sha256, md5)

@@ -6,6 +6,7 @@ Every query returns JSON, so that no name, however odd, can be misread.
 # ruff: noqa: S608
 # Names in these queries come from PostgreSQL itself (format %I) or are quoted by psql.literal.
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,10 +65,11 @@ def count_rows(session: Session, table: str) -> int:
     return int(session.value(f"SELECT to_json(count(*)) FROM {table}"))
 
 
-def first_table_with_rows(session: Session) -> str | None:
-    """The name of some user table that is not empty, or None when all are."""
+def first_table_with_rows(session: Session, ignore: Sequence[str] = ()) -> str | None:
+    """Some user table that is not empty (but none of these of schema public), or None when all are."""
+    ignored = {f"public.{name}" for name in ignore}
     for table in table_names(session):
-        if session.value(f"SELECT to_json(EXISTS (SELECT FROM {table}))"):
+        if table not in ignored and session.value(f"SELECT to_json(EXISTS (SELECT FROM {table}))"):
             return table
     return None
 

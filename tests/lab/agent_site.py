@@ -47,8 +47,8 @@ class Site:
     ) -> None:
         self.root = root
         self.project = project
-        self.identity = keys.identity if keys else crypto.generate_identity()
-        self.signing_key = keys.signing_key if keys else crypto.generate_signing_key()[0]
+        self.identity: str = keys.identity if keys else crypto.generate_identity()
+        self.signing_key: str = keys.signing_key if keys else crypto.generate_signing_key()[0]
         self.uploads = root / "uploads"
         self.storage = root / "storage"
         for directory in (self.uploads, self.storage, root / "credentials", root / "stack"):

@@ -1,0 +1,115 @@
+"""`loomio-backup check`: is the newest backup complete in a store, and as young as the schedule promises?
+
+Complete means: every object is there, with the size and (where the store keeps one) the hash of the manifest.
+"""
+
+import itertools
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from loomio_backup.backup import open_stores
+from loomio_backup.catalogue import Catalogue
+from loomio_backup.config import Config
+from loomio_backup.credentials import Credentials
+from loomio_backup.errors import CheckError, StoreError
+from loomio_backup.history import History, Reader
+from loomio_backup.manifest import Manifest
+from loomio_backup.progress import seconds_text
+from loomio_backup.state import StateDirectory
+from loomio_backup.stores import Store
+
+_GRACE = timedelta(hours=1)
+_FIRINGS = 400
+"""Enough to meet the longest gap of any ordinary schedule: a year of days, two weeks of hours."""
+
+
+@dataclass
+class Verdict:
+    """What was found. Times are ISO 8601 in UTC; ages in seconds."""
+
+    store: str
+    ok: bool
+    complete: bool
+    problems: list[str]
+    backup: str | None = None
+    snapshot: str | None = None
+    age_seconds: float | None = None
+    allowed_seconds: float | None = None
+
+
+def run(config: Config, credentials: Credentials, kind: str, as_json: bool) -> int:
+    """The verb. Raises CheckError with the sentence when not all is well."""
+    state = StateDirectory(config.state_directory)
+    store = open_stores(config, credentials).get(kind)
+    if store is None:
+        raise CheckError(f"no store {kind} is configured.")
+    with Catalogue(state.catalogue) as catalogue:
+        try:
+            history = Reader(config, credentials, state, catalogue).read(store)
+            verdict = judge(config, store, history, catalogue, datetime.now(UTC))
+        except StoreError as error:
+            verdict = Verdict(kind, ok=False, complete=False, problems=[str(error)])
+    if as_json:
+        print(json.dumps(asdict(verdict), indent=1))
+    if not verdict.ok:
+        raise CheckError(f"the backups in {kind} are not as they should be: {'; '.join(verdict.problems)}")
+    if not as_json:
+        assert verdict.age_seconds is not None
+        print(f"{verdict.backup} is complete in {kind} and {seconds_text(verdict.age_seconds)} old.")
+    return 0
+
+
+def judge(config: Config, store: Store, history: History, catalogue: Catalogue, now: datetime) -> Verdict:
+    """Look at the newest backup of a store."""
+    newest = next(iter(history.newest_first()), None)
+    if newest is None:
+        found = [sentence for _, sentence in history.damaged] + [
+            f"no key of this Pi opens {name}" for name in history.foreign
+        ]
+        problems = found or ["there is no backup at all; run loomio-backup run"]
+        return Verdict(history.store, ok=False, complete=False, problems=problems)
+    manifest = catalogue.load(newest)
+    incomplete = missing_objects(manifest, store, history)
+    age = now - manifest.snapshot_at
+    allowed = longest_gap(config.schedule, config.timezone, now) + _GRACE
+    problems = list(incomplete)
+    if age > allowed:
+        problems.append(
+            f"the newest backup, {manifest.name}, is {seconds_text(age.total_seconds())} old, "
+            f"but the schedule ({config.schedule}) allows {seconds_text(allowed.total_seconds())}"
+        )
+    return Verdict(
+        store=history.store,
+        ok=not problems,
+        complete=not incomplete,
+        problems=problems,
+        backup=manifest.name,
+        snapshot=manifest.snapshot_at.isoformat(),
+        age_seconds=round(age.total_seconds(), 1),
+        allowed_seconds=allowed.total_seconds(),
+    )
+
+
+def missing_objects(manifest: Manifest, store: Store, history: History) -> list[str]:
+    """A sentence for every object of a backup that the store does not hold as the manifest describes it."""
+    problems = []
+    for entry in manifest.objects:
+        # A fresh object may be missing from a list for a while; asking for it by name finds it.
+        stored = history.objects.get(entry.name) or store.stat(entry.name)
+        if stored is None:
+            problems.append(f"{entry.name}, which {manifest.name} needs, is missing")
+        elif not stored.matches(entry.digests):
+            problems.append(f"{entry.name}, which {manifest.name} needs, is damaged")
+    return problems
+
+
+def longest_gap(schedule: str, timezone: str, now: datetime) -> timedelta:
+    """The longest time between two runs of a cron expression from now on."""
+    firings = itertools.islice(CronSim(schedule, now.astimezone(ZoneInfo(timezone))), _FIRINGS)
+    # In UTC: the difference of two local times ignores a change of the clocks between them.
+    moments = [moment.astimezone(UTC) for moment in firings]
+    return max((later - earlier for earlier, later in itertools.pairwise(moments)), default=timedelta(0))

@@ -9,7 +9,7 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
-from deploys.facts.compose import ComposeState, ComposeStateFact
+from deploys.facts.compose import ComposePlanFact, ComposeState, ComposeStateFact
 
 from .run import complain, own_arguments, wait_until
 
@@ -30,23 +30,17 @@ def compose_pull(directory: str, project: str) -> Generator[StringCommand, None,
 
 
 @operation()
-def compose_up(
-    directory: str, project: str, services: tuple[str, ...] = ()
-) -> Generator[StringCommand, None, None]:
+def compose_up(directory: str, services: tuple[str, ...] = ()) -> Generator[StringCommand, None, None]:
     """Create, replace and start what differs from the compose file: all services, or only the given ones."""
-    found = host.get_fact(ComposeStateFact, directory=directory, project=project)
-    command = (
-        f"cd {shlex.quote(directory)} && docker compose up --detach --no-build --pull never --quiet-pull"
+    plan = host.get_fact(ComposePlanFact, directory=directory, services=services)
+    if plan == ():
+        host.noop("every container is as declared")
+        return
+    selection = " ".join(services) or "--remove-orphans"
+    yield StringCommand(
+        f"cd {shlex.quote(directory)} && docker compose --progress plain --ansi never "
+        f"up --detach --no-build --pull never {selection}"
     )
-    if found is not None:
-        outdated = found.outdated(services or None)
-        orphans = [] if services else found.orphans()
-        if not outdated and not orphans:
-            host.noop("every container is as declared")
-            return
-        if orphans:
-            command += " --remove-orphans"
-    yield StringCommand(f"{command} {' '.join(services)}".rstrip())
 
 
 @operation()

@@ -3,9 +3,6 @@
 import json
 from pathlib import Path
 
-from inventories.secrets import Secrets
-from inventories.settings import Settings
-
 from deploys.steps.environment import APPLICATION_KEYS
 from deploys.steps.paths import (
     AGENT_STATE,
@@ -17,6 +14,8 @@ from deploys.steps.paths import (
     PROJECT,
     WEB_URL,
 )
+from inventories.secrets import Secrets
+from inventories.settings import Settings
 from loomio_backup import crypto
 from loomio_backup.config import AppDataSource, Config, Database, DriveStore, LocalStore, Stores
 

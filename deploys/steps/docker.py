@@ -2,7 +2,6 @@
 
 import io
 
-from inventories.settings import DockerSettings
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files, systemd
 
@@ -10,6 +9,7 @@ from deploys.operations.docker_config import docker_config
 from deploys.operations.packages import packages
 from deploys.steps.preflight import DEBIAN_PACKAGES, DOCKER_PACKAGES, Target
 from deploys.steps.templates import render
+from inventories.settings import DockerSettings
 
 KEYRING = "/etc/apt/keyrings/loomio-docker.asc"
 SOURCES = "/etc/apt/sources.list.d/loomio-docker.sources"

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote as url_quote
 
-from inventories.secrets import Secrets
-from inventories.settings import Settings
-
 from deploys.steps import dotenv, templates
 from deploys.steps.paths import DATABASE, DATABASE_USER, PROJECT
+from inventories.secrets import Secrets
+from inventories.settings import Settings
 
 #: Keys that data in the database or in people's browsers depends on: a restore needs the same ones.
 APPLICATION_KEYS = (

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inventories.secrets import Secrets
-from inventories.settings import Settings
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 
@@ -15,6 +13,8 @@ from deploys.facts.git import CheckoutFact
 from deploys.facts.machine import Machine, MachineFact
 from deploys.operations.git_checkout import objection
 from deploys.steps import cron, dotenv, environment, openpgp, privilege
+from inventories.secrets import Secrets
+from inventories.settings import Settings
 
 ARCHITECTURES = ("arm64", "amd64")
 RELEASES = {

@@ -114,11 +114,12 @@ class _RemoveAtTheEnd(BaseStateCallback):
     """Removes the private directory when pyinfra disconnects: after success, failure and Ctrl-C alike."""
 
     def __init__(self, host: Host, directory: str) -> None:
-        self.host = host
+        # Not the host itself: what a deploy file knows as `host` is a different one in every thread of work.
+        self.name = host.name
         self.directory = directory
 
     def host_disconnect(self, _state: Any, host: Host) -> None:  # type: ignore[override]
-        if host is not self.host:
+        if host.name != self.name:
             return
         try:
             done, _output = host.run_shell_command(StringCommand("rm", "-rf", "--", self.directory))

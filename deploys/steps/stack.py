@@ -49,5 +49,5 @@ def start(target: Target, services: tuple[str, ...] = ()) -> None:
     """Start all services, or only the given ones, and wait until they are healthy."""
     what = ", ".join(services) or "every service"
     directory = target.settings.stack.directory
-    compose_up(name=f"Start {what}", directory=directory, project=PROJECT, services=services)
+    compose_up(name=f"Start {what}", directory=directory, services=services)
     wait_healthy(name=f"Wait until healthy: {what}", directory=directory, project=PROJECT, services=services)

@@ -11,7 +11,7 @@ from typing import Any
 from loomio_backup.config import DriveStore
 from loomio_backup.objects import Digests
 from loomio_backup.stores.drive import DriveFolder
-from loomio_backup.stores.drive_client import Backoff
+from loomio_backup.stores.patience import Backoff
 from tests.lab.drive import DriveEmulator, LabDrive
 
 FAST = Backoff(first=0.01, longest=0.05, tries=5)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +15,8 @@ import pytest
 
 from loomio_backup.errors import StoreDamaged, StoreUnavailable
 from loomio_backup.stores.drive import DriveFolder
-from loomio_backup.stores.drive_client import CHUNK, Backoff
+from loomio_backup.stores.drive_client import CHUNK
+from loomio_backup.stores.patience import Backoff
 from tests.lab.drive import DriveEmulator, LabDrive
 
 from .stores_bench import DriveBench, sample
@@ -211,6 +216,46 @@ def test_a_long_outage_is_waited_for(bench: DriveBench, tmp_path: Path) -> None:
     patient = DriveFolder(
         bench.settings(), bench.lab.register_user(), Backoff(first=0.02, longest=0.5, tries=8)
     )
-    bench.lab.fault("drop-before-commit", match=CHUNKS, skip=1, times=12)
+    bench.lab.fault("drop-before-commit", match=CHUNKS, skip=1, times=6)
     made = sample(tmp_path, SIZE)
     assert patient.put("object", made.path, made.digests).matches(made.digests)
+
+
+def test_memory_does_not_grow_with_the_object(bench: DriveBench, tmp_path: Path) -> None:
+    """Peak memory of a process that stores and fetches 10 MB and 200 MB differs by less than two chunks."""
+    secret, peaks = bench.lab.register_user(), []
+    for size in (10_000_000, 200_000_000):
+        work = [bench.settings().model_dump(), secret, str(tmp_path), size]
+        done = subprocess.run(
+            [sys.executable, "-c", _PEAK],
+            input=json.dumps(work),
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": "files"},
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            timeout=120,
+        )
+        assert done.stderr == ""
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 2 * CHUNK
+    assert peaks[1] < 110_000_000
+
+
+_PEAK = """
+import json, re, sys
+from pathlib import Path
+from loomio_backup.config import DriveStore
+from loomio_backup.objects import Digests, hash_file
+from loomio_backup.stores.drive import DriveFolder
+settings, secret, folder, size = json.loads(sys.stdin.read())
+source, target = Path(folder) / f"source-{size}", Path(folder) / "target"
+with source.open("wb") as file:
+    for _ in range(size // 1_000_000):
+        file.write(b"x" * 1_000_000)
+length, sha256, md5 = hash_file(source)
+store = DriveFolder(DriveStore(**settings), secret)
+stored = store.put(f"object-{size}", source, Digests(length, sha256, length, sha256, md5))
+store.get(stored, target)
+status = Path("/proc/self/status").read_text()
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1)) * 1024)
+"""

@@ -16,10 +16,11 @@ from loomio_backup.errors import StoreConflict, StoreDamaged, StoreNotFound
 from loomio_backup.stores.base import Progress, StoredObject, check_name, check_source
 from loomio_backup.stores.drive_errors import Refused, sentence
 from loomio_backup.stores.drive_folder import FOLDER_TYPE, Folder, FolderFinder, quoted
+from loomio_backup.stores.patience import Backoff
 
 if TYPE_CHECKING:
     from loomio_backup.objects import Digests
-    from loomio_backup.stores.drive_client import Backoff, DriveClient
+    from loomio_backup.stores.drive_client import DriveClient
 
 _FIELDS = "id,name,size,md5Checksum,sha256Checksum,createdTime,trashed"
 _IDS_AT_ONCE = 100
@@ -38,7 +39,7 @@ class DriveFolder:
     def __init__(
         self, settings: DriveStore, secret: Mapping[str, Any], backoff: "Backoff | None" = None
     ) -> None:
-        self._settings, self._secret, self._backoff = settings, secret, backoff
+        self._settings, self._secret, self._backoff = settings, secret, backoff or Backoff()
         self._finder = FolderFinder(settings, secret)
         self._client: DriveClient | None = None
         self._folder: Folder | None = None
@@ -250,9 +251,9 @@ class DriveFolder:
 
     def _drive(self) -> "DriveClient":
         if self._client is None:
-            from loomio_backup.stores.drive_client import Backoff, DriveClient
+            from loomio_backup.stores.drive_client import DriveClient
 
-            self._client = DriveClient(self._settings, self._secret, self._backoff or Backoff())
+            self._client = DriveClient(self._settings, self._secret, self._backoff)
         return self._client
 
     def _open(self) -> Folder | None:

@@ -43,6 +43,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a mishap
         """Whether trying again later is what Google asks for."""
         return (
             self.status >= 500
+            or 300 <= self.status < 400  # a login page of some network in between; Drive does not redirect
             or self.status in (408, 429)
             or (self.status == 403 and self.reason in _PASSING_REASONS)
         )

@@ -53,6 +53,16 @@ KINDS = frozenset(
         "latency",
     }
 )
+# Where a kind means something; a rule does not waste its strikes elsewhere. Others strike anywhere.
+_PLACES = {
+    "partial": ("upload.chunk",),
+    "missing-range": ("upload.chunk",),
+    "expired-session": ("upload.chunk",),
+    "invalid-grant": ("token",),
+    "hide": ("upload.*", "files.create"),
+    "corrupt": ("upload.chunk", "upload.multipart", "upload.media", "download"),
+    "truncate": ("download",),
+}
 _MATCHERS = frozenset({"operation", "method", "path", "name", "upload", "download"})
 
 
@@ -84,7 +94,9 @@ class Rule:
         return cls(kind, match, times, skip, options)
 
     def fits(self, exchange: Exchange) -> bool:
-        """Whether the rule is about this request."""
+        """Whether the rule is about this request, and has a meaning there."""
+        if not any(fnmatchcase(exchange.operation, where) for where in _PLACES.get(self.kind, ("*",))):
+            return False
         uploads, downloads = exchange.operation.startswith("upload."), exchange.operation == "download"
         want = self.match
         return (

@@ -1,0 +1,43 @@
+"""`loomio-pi`: what the operator types, apart from pyinfra itself. One file per verb; this is the list."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from deploys.console import deploy, secrets
+from inventories.validation import SettingsError
+
+VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "secrets": (secrets.main, "make and edit the encrypted secrets file"),
+    "deploy": (deploy.main, "run one of the deploys, with exit codes that a scheduler can trust"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Exit codes: 0 done, 1 failed (one sentence on stderr), 2 wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if not given or given[0] not in VERBS:
+        print(_usage(), file=sys.stderr)
+        if given:
+            print(f"\nloomio-pi: there is no verb {given[0]!r}.", file=sys.stderr)
+        return 2
+    verb, _ = VERBS[given[0]]
+    try:
+        return verb(given[1:])
+    except SettingsError as error:
+        print(f"loomio-pi: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("loomio-pi: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {name:10}{what}" for name, (_, what) in VERBS.items())
+    return f"usage: loomio-pi VERB …\n\n{verbs}\n\nloomio-pi VERB --help says more."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""The inventory: `pyinfra inventories/pi.py deploys/…`. What it declares is in pi.yml and secrets.yml.age."""
+
+from pyinfra.api.exceptions import InventoryError
+
+from inventories.hosts import declare
+from inventories.validation import SettingsError
+
+try:
+    pis = declare()
+except SettingsError as error:
+    raise InventoryError(str(error)) from None

@@ -1,0 +1,205 @@
+"""The operator's secrets: what the encrypted file holds, and its checks (its bytes: secrets_file.py)."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from inventories.secrets_file import decrypted
+from inventories.settings import Settings, display
+from inventories.validation import SettingsError, validated
+from loomio_backup import crypto
+from loomio_backup.errors import KeyFileError
+
+NAME = "secrets.yml.age"
+
+
+def _secret(value: Any) -> Any:
+    # The model is strict: text becomes a secret here, and anything else is refused as what it is.
+    return SecretStr(value) if isinstance(value, str) else value
+
+
+def _one_line(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text:
+        raise ValueError("is empty")
+    if any(character < " " or character == "\x7f" for character in text):
+        raise ValueError("holds a line break or another control character")
+    return secret
+
+
+def _identity(secret: SecretStr) -> SecretStr:
+    try:
+        crypto.recipient_of(secret.get_secret_value())
+    except KeyFileError:
+        raise ValueError("is not an age identity") from None
+    return secret
+
+
+def _signing_key(secret: SecretStr) -> SecretStr:
+    try:
+        crypto.signing_public_key(secret.get_secret_value())
+    except KeyFileError:
+        raise ValueError("is not a signing key") from None
+    return secret
+
+
+OneLine = Annotated[SecretStr, AfterValidator(_one_line), BeforeValidator(_secret)]
+
+
+def _unpadded(text: str) -> bytes:
+    """The bytes of url-safe base64, with or without padding; nothing for what is none."""
+    try:
+        return base64.b64decode(
+            text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, ValueError):
+        return b""
+
+
+class Group(BaseModel):
+    """A group of secrets: unknown keys are errors, nothing is converted, no message contains a value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    def to_json(self) -> str:
+        """What pyinfra shows of host data."""
+        return "(secret)"
+
+
+class Encryption(Group):
+    """The keys of the backups."""
+
+    identity: Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)] = Field(
+        description="the age identity that opens the backups, AGE-SECRET-KEY-1…"
+    )
+    signing_key: Annotated[SecretStr, AfterValidator(_signing_key), BeforeValidator(_secret)] = Field(
+        description="the key that signs manifests, base64 of 32 bytes"
+    )
+    legacy_passphrase: OneLine | None = Field(
+        default=None, description="the BACKUP_ENCRYPTION_KEY of older backups (.sql.enc), one line"
+    )
+
+
+class App(Group):
+    """What Loomio and its database need."""
+
+    postgres_password: OneLine = Field(description="the database's password, one line")
+    devise_secret: OneLine = Field(description="DEVISE_SECRET, one line")
+    secret_cookie_token: OneLine = Field(description="SECRET_COOKIE_TOKEN, one line")
+    secret_key_base: OneLine = Field(description="SECRET_KEY_BASE, one line")
+    rails_inbound_email_password: OneLine = Field(description="RAILS_INBOUND_EMAIL_PASSWORD, one line")
+    vapid_public_key: OneLine = Field(description="public half of the VAPID key, url-safe base64 of 65 bytes")
+    vapid_private_key: OneLine = Field(
+        description="private half of the VAPID key, url-safe base64 of 32 bytes"
+    )
+    smtp_password: OneLine | None = Field(default=None, description="the mail server's password, one line")
+
+    @model_validator(mode="after")
+    def _vapid_pair(self) -> "App":
+        private = _unpadded(self.vapid_private_key.get_secret_value())
+        public = _unpadded(self.vapid_public_key.get_secret_value())
+        try:
+            key = (
+                ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1())
+                if len(private) == 32
+                else None
+            )
+        except ValueError:
+            key = None
+        if key is None:
+            raise ValueError("has a vapid_private_key that is none: expected url-safe base64 of 32 bytes")
+        if key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) != public:
+            raise ValueError("has a vapid_public_key that does not belong to vapid_private_key")
+        return self
+
+
+class Drive(Group):
+    """Access to Google Drive."""
+
+    # Not part of repr: host data is printed by pyinfra's debug commands.
+    credentials: dict[str, Any] | None = Field(
+        default=None, repr=False, description="the JSON of an authorized user or a service account"
+    )
+
+    @field_validator("credentials", mode="after")
+    @classmethod
+    def _usable(cls, credentials: dict[str, Any] | None) -> dict[str, Any] | None:
+        if credentials is None:
+            return None
+        if "installed" in credentials or "web" in credentials:
+            raise ValueError("is an OAuth client only; its authorized_user (with a refresh_token) is needed")
+        needed = {
+            "authorized_user": ("client_id", "client_secret", "refresh_token"),
+            "service_account": ("client_email", "private_key"),
+        }.get(str(credentials.get("type")))
+        if needed is None:
+            raise ValueError("has a type that is neither authorized_user nor service_account")
+        for key in needed:
+            if not isinstance(credentials.get(key), str) or not credentials[key]:
+                raise ValueError(f"lacks {key}")
+        return credentials
+
+
+class HostSecrets(Group):
+    """What is secret about one Pi."""
+
+    sudo_password: OneLine | None = Field(default=None, description="the sudo password of the user on the Pi")
+
+
+class Secrets(Group):
+    """Everything in the secrets file."""
+
+    encryption: Encryption = Field(description="the keys of the backups: identity, signing_key")
+    app: App = Field(description="Loomio's own secrets: postgres_password, devise_secret …")
+    drive: Drive = Field(default=Drive(), description="access to Google Drive: credentials")
+    hosts: dict[str, HostSecrets] = Field(
+        default_factory=dict, description="below a Pi's name from the settings: sudo_password"
+    )
+
+
+def secrets_file(settings_file: Path) -> Path:
+    """The secrets file that belongs to a settings file."""
+    return settings_file.parent / NAME
+
+
+def load_secrets(path: Path, passphrase: str) -> Secrets:
+    """Open and check the secrets file. Raises `SettingsError`, one sentence without any secret in it."""
+    return checked(decrypted(path, passphrase), display(path))
+
+
+def checked(text: str, shown: str) -> Secrets:
+    """The secrets in decrypted text; `shown` is what messages call the file."""
+    return validated(Secrets, text, shown, secret=True)
+
+
+def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:
+    """Refuse settings that need a secret which is not there. Raises `SettingsError`."""
+    mend = "Put it in with: loomio-pi secrets edit"
+    for name in secrets.hosts:
+        if name not in settings.hosts:
+            raise SettingsError(
+                f"{shown}: hosts.{name} is no Pi of the settings, which name {', '.join(settings.hosts)}. "
+                "Correct it with: loomio-pi secrets edit"
+            )
+    if settings.backup.drive and secrets.drive.credentials is None:
+        raise SettingsError(
+            f"{shown}: drive.credentials is missing, and the settings have backup.drive turned on. {mend}"
+        )
+    if settings.stack.smtp and settings.stack.smtp.username and secrets.app.smtp_password is None:
+        raise SettingsError(
+            f"{shown}: app.smtp_password is missing, and the settings have stack.smtp.username. {mend}"
+        )

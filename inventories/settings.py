@@ -1,0 +1,397 @@
+"""The operator's settings: the one place that knows every setting, its default and its check.
+
+The file is `inventories/pi.yml` (`LOOMIO_PI_SETTINGS` names another one); `pi.example.yml` beside it explains
+every key to people. Nothing in it is secret: see secrets.py. Each field's description completes "expected:
+…".
+"""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from inventories.validation import SettingsError, validated
+from loomio_backup import crypto
+from loomio_backup.errors import KeyFileError
+
+ROOT = Path(__file__).resolve().parents[1]
+DEFAULT_FILE = ROOT / "inventories" / "pi.yml"
+VARIABLE = "LOOMIO_PI_SETTINGS"
+
+_DOCKER_KEY_FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+_SECRET_NAMES = frozenset(
+    "POSTGRES_PASSWORD DATABASE_URL DEVISE_SECRET SECRET_COOKIE_TOKEN SECRET_KEY_BASE "
+    "RAILS_INBOUND_EMAIL_PASSWORD VAPID_PRIVATE_KEY SMTP_PASSWORD".split()
+)
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    if any(character < " " or character == "\x7f" for character in text):
+        raise ValueError("holds a line break or another control character")
+    return text
+
+
+def _word(text: str) -> str:
+    # A leading dash would make an option of it somewhere down the line.
+    if not re.fullmatch(r"[^\s\-]\S*", text):
+        raise ValueError("holds a space, is empty or starts with a dash")
+    return text
+
+
+def _timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("is not a time zone")
+    return name
+
+
+def _cron(expression: str) -> str:
+    try:
+        # Any moment will do: only whether it can be read is of interest.
+        CronSim(expression, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(f"is not a cron expression ({error})") from None
+    return expression
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", text):
+        raise ValueError("is not a web address")
+    return text
+
+
+def _host_name(text: str) -> str:
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+    if not re.fullmatch(rf"{label}(\.{label})*", text):
+        raise ValueError("is not a host name")
+    return text
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._:%-]*[A-Za-z0-9])?|::1", text):
+        raise ValueError("is not a host name or IP address")
+    return text
+
+
+def _mail(text: str) -> str:
+    if not re.fullmatch(r"[^\s@]+@[^\s@]+", text):
+        raise ValueError("is not a mail address")
+    return text
+
+
+def _repository(text: str) -> str:
+    _word(text)
+    if re.match(r"(https?|ssh|git|file)://", text):
+        if urlsplit(text).password:
+            raise ValueError("holds a password, and settings are not secret")
+    elif not re.fullmatch(r"[\w.-]+@[\w.-]+:.+|/.+", text):
+        raise ValueError("is not the address of a git repository")
+    return text
+
+
+def _local_path(value: Any, info: ValidationInfo) -> Any:
+    """Paths on the operator's machine; relative ones mean: beside the settings file."""
+    if not isinstance(value, str):
+        raise ValueError("is not a path")
+    directory: Path = (info.context or {}).get("directory", Path.cwd())
+    return directory / Path(_one_line(value)).expanduser()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"is not there (looked for {path})")
+    return path
+
+
+def _pi_directory(text: str) -> str:
+    path = PurePosixPath(_one_line(text))
+    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
+        raise ValueError("is not an absolute path below the first level")
+    return str(path)
+
+
+def _subdirectory(text: str) -> str:
+    path = PurePosixPath(_one_line(text))
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("is not a path inside the repository")
+    return str(path)
+
+
+def _recipient(text: str) -> str:
+    try:
+        crypto.recipient(text)
+    except KeyFileError:
+        raise ValueError("is not an age recipient") from None
+    return text
+
+
+def _off(value: Any) -> Any:
+    """`off`, `no` and `false` read better than `null`."""
+    return None if value is False else value
+
+
+Text = Annotated[str, AfterValidator(_one_line)]
+Word = Annotated[str, AfterValidator(_word)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+LocalPath = Annotated[Path, BeforeValidator(_local_path)]
+ExistingFile = Annotated[Path, AfterValidator(_existing), BeforeValidator(_local_path)]
+PiDirectory = Annotated[str, AfterValidator(_pi_directory)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Group(BaseModel):
+    """A group of settings: unknown keys are errors, nothing is converted, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def to_json(self) -> Any:
+        """What pyinfra shows of host data."""
+        return self.model_dump(mode="json")
+
+
+class Host(Group):
+    """One Pi, and how to reach it."""
+
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        description="host name or IP address of the Pi, such as 192.168.1.20 or loomio.local"
+    )
+    port: Port = Field(default=22, description="the SSH port, 1 to 65535")
+    user: Word = Field(default="pi", description="the user to log in as, who may use sudo")
+    ssh_key: ExistingFile | None = Field(default=None, description="path of an SSH private key of yours")
+    known_hosts: LocalPath | None = Field(default=None, description="path of a known_hosts file of yours")
+
+
+class DockerSettings(Group):
+    """Where the Docker engine comes from."""
+
+    source: Literal["docker", "debian"] = Field(
+        default="docker", description="docker (Docker's own apt repository) or debian (Debian's packages)"
+    )
+    apt_url: WebAddress = Field(
+        default="https://download.docker.com/linux/debian", description="address of Docker's apt repository"
+    )
+    apt_key: LocalPath = Field(
+        default=ROOT / "files" / "docker.asc",
+        description="path of the apt repository's public key, on this machine",
+    )
+    apt_key_fingerprint: Annotated[str, Field(pattern=r"^[0-9A-Fa-f ]{40,50}$")] = Field(
+        default=_DOCKER_KEY_FINGERPRINT, description="the key's fingerprint, 40 hexadecimal digits"
+    )
+    registry_mirrors: list[WebAddress] = Field(
+        default_factory=list, description="a list of web addresses of mirrors of Docker Hub"
+    )
+    insecure_registries: list[Word] = Field(
+        default_factory=list, description="a list of registries (host:port) that speak plain HTTP"
+    )
+
+
+class Images(Group):
+    """Container images."""
+
+    loomio: Word = Field(default="loomio/loomio:3.5", description="name and tag of the Loomio image")
+    postgres: Word = Field(default="postgres:17", description="name and tag of the PostgreSQL image")
+    redis: Word = Field(default="redis:8", description="name and tag of the Redis image")
+
+
+class Smtp(Group):
+    """How Loomio sends mail; the password is in the secrets file."""
+
+    server: Annotated[str, AfterValidator(_address)] = Field(description="host name of the mail server")
+    port: Port = Field(default=587, description="the mail server's port, 1 to 65535")
+    username: Text | None = Field(default=None, description="the name to log in to the mail server with")
+    auth: Literal["plain", "login", "cram_md5"] = Field(default="plain", description="plain, login, cram_md5")
+    use_ssl: bool = Field(
+        default=False, description="true (TLS from the start, usually port 465) or false (STARTTLS)"
+    )
+
+
+class StackSettings(Group):
+    """The Loomio stack."""
+
+    repository: Annotated[str, AfterValidator(_repository)] = Field(
+        description="address of the git repository that the Pi clones, such as https://github.com/you/loomio-pi-stack.git"
+    )
+    ref: Word = Field(description="the tag, branch or commit to check out; a tag or commit is best")
+    subdirectory: Annotated[str, AfterValidator(_subdirectory)] = Field(
+        default="files/stack", description="path of the compose file's directory inside the repository"
+    )
+    directory: PiDirectory = Field(
+        default="/opt/loomio-pi-stack",
+        description="absolute path of the clone on the Pi, such as /opt/loomio-pi-stack",
+    )
+    canonical_host: Annotated[str, AfterValidator(_host_name)] = Field(
+        description="the host name under which people reach Loomio, without https://"
+    )
+    support_email: Annotated[str, AfterValidator(_mail)] = Field(
+        description="the mail address that people can write to"
+    )
+    site_name: Text = Field(default="Loomio", description="the name of the site, as text")
+    images: Images = Field(
+        default=Images(), description="loomio, postgres and redis, each with name and tag of an image"
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="more variables for Loomio's .env, as NAME: value"
+    )
+    smtp: Annotated[Smtp | None, BeforeValidator(_off)] = Field(
+        default=None, description="server, port, username …, or off"
+    )
+
+    @field_validator("environment", mode="after")
+    @classmethod
+    def _names(cls, environment: dict[str, str]) -> dict[str, str]:
+        for name, value in environment.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(f"has {name!r}, which is not the name of a variable")
+            if name in _SECRET_NAMES:
+                raise ValueError(f"has {name}, which is a secret: type loomio-pi secrets edit")
+            if "\n" in value or "\0" in value:
+                raise ValueError(f"has a value with a line break, {name}")
+        return environment
+
+
+class LocalSettings(Group):
+    """The store on the Pi itself, or on a disk plugged into it."""
+
+    path: PiDirectory = Field(default="/var/backups/loomio", description="absolute path on the Pi")
+
+
+class DriveSettings(Group):
+    """The store in Google Drive; the credentials are in the secrets file."""
+
+    folder_id: Word | None = Field(default=None, description="the id of a folder, which ends its address")
+    folder_name: Text = Field(default="Loomio backups", description="the name of the folder to use or create")
+    shared_drive_id: Word | None = Field(default=None, description="the id of a shared drive")
+    subject: Annotated[str, AfterValidator(_mail)] | None = Field(
+        default=None, description="the mail address of the user that a service account acts for"
+    )
+    api_root: WebAddress = Field(default="https://www.googleapis.com/", description="root of Google's APIs")
+    token_uri: WebAddress = Field(
+        default="https://oauth2.googleapis.com/token", description="address of Google's token endpoint"
+    )
+
+
+class BackupSettings(Group):
+    """What is backed up, when, and where to."""
+
+    schedule: Annotated[str, AfterValidator(_cron)] = Field(
+        default="0 * * * *",
+        description="minute hour day month weekday in quotes, such as '0 * * * *' or '0 */6 * * *'",
+    )
+    jitter_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=60, description="at most so many seconds of random delay, 0 to 3600"
+    )
+    local: Annotated[LocalSettings | None, BeforeValidator(_off)] = Field(
+        default=LocalSettings(), description="path of a directory on the Pi, or off"
+    )
+    drive: Annotated[DriveSettings | None, BeforeValidator(_off)] = Field(
+        default=None, description="the Drive folder's settings ({} for the defaults), or off"
+    )
+    app_data: list[Literal["storage", "uploads", "files", "plugins", "import", "tmp"]] = Field(
+        default=["storage", "uploads", "files", "plugins"],
+        description="a list of the stack's volumes: storage, uploads, files, plugins, import, tmp",
+    )
+
+    @model_validator(mode="after")
+    def _some_store(self) -> "BackupSettings":
+        if self.local is None and self.drive is None:
+            raise ValueError("has no store: turn local or drive on")
+        if len(set(self.app_data)) != len(self.app_data):
+            raise ValueError("names a volume twice in app_data")
+        return self
+
+
+class EncryptionSettings(Group):
+    """Who can open backups, besides the identity in the secrets file."""
+
+    extra_recipients: list[Annotated[str, AfterValidator(_recipient)]] = Field(
+        default_factory=list, description="a list of age recipients: age1 and 58 more characters each"
+    )
+
+
+class Settings(Group):
+    """Everything that the operator decides."""
+
+    hosts: dict[str, Host] = Field(description="a name for the Pi, and below it its address")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="Etc/UTC", description="a name of the time zone database, such as Etc/UTC or Europe/Berlin"
+    )
+    docker: DockerSettings = Field(default=DockerSettings(), description="settings of the Docker engine")
+    stack: StackSettings = Field(
+        description="settings of the Loomio stack: repository, ref, canonical_host …"
+    )
+    backup: BackupSettings = Field(default=BackupSettings(), description="settings of the backups")
+    encryption: EncryptionSettings = Field(default=EncryptionSettings(), description="encryption settings")
+
+    @field_validator("hosts", mode="after")
+    @classmethod
+    def _one_host(cls, hosts: dict[str, Host]) -> dict[str, Host]:
+        if not hosts:
+            raise ValueError("names no Pi")
+        for name in hosts:
+            if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+                raise ValueError(
+                    f"has {name!r}, which is not a usable name (letters, digits, dots and dashes)"
+                )
+        if len(hosts) > 1:
+            # They would share host name, Drive folder and keys.
+            raise ValueError(
+                f"names {len(hosts)} Pis; use one settings file per Pi, and {VARIABLE} to choose one"
+            )
+        return hosts
+
+
+def settings_file() -> Path:
+    """The settings file to use."""
+    return Path(os.environ.get(VARIABLE) or DEFAULT_FILE).absolute()
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a settings file; raises `SettingsError`, one sentence."""
+    shown = display(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(
+            f"The settings file {shown} is not there. Copy inventories/pi.example.yml to it and fill it in, "
+            f"or name another file in {VARIABLE}."
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"The settings file {shown} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"The settings file {shown} is not UTF-8 text.") from None
+    return validated(
+        Settings,
+        text,
+        shown,
+        context={"directory": path.absolute().parent},
+        as_written=[("stack", "environment")],
+    )
+
+
+def display(path: Path) -> str:
+    """A path as messages show it: relative to where the command was typed, if it is below."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -6,12 +6,23 @@ finished; the manifest comes last, and only into a store that confirmed every ob
 """
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from loomio_backup import appdata, bundle, crypto, docker, index, lineage, packs, recovery_md, stores
+from loomio_backup import (
+    appdata,
+    bundle,
+    crypto,
+    docker,
+    index,
+    lineage,
+    packs,
+    recovery_md,
+    restore_journal,
+    stores,
+)
 from loomio_backup.appdata import Scan
+from loomio_backup.attachments import Attachments
 from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
 from loomio_backup.credentials import SIGNING_KEY, Credentials
@@ -37,17 +48,24 @@ from loomio_backup.stores import Store
 from loomio_backup.streams import BlockReader
 from loomio_backup.version import VERSION
 
-_ATTACHMENTS_SOURCE = "storage"
-"""The source that holds ActiveStorage's files (`storage/ab/cd/key`)."""
-
 
 def run(config: Config, credentials: Credentials) -> Manifest:
     """Make one backup. Raises AgentError when it is not complete in every store."""
     state = StateDirectory(config.state_directory)
     with state.locked("a backup"), Catalogue(state.catalogue) as catalogue:
+        _refuse_half_restored(state)
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
         return _Backup(config, credentials, state, catalogue).make()
+
+
+def _refuse_half_restored(state: StateDirectory) -> None:
+    journal = restore_journal.load(state.restore_journal)
+    if journal is not None and journal.state == "switching":
+        raise BackupError(
+            f"no backup was made: the restore of {journal.backup} was interrupted between database and "
+            "files. All backups are untouched. Finish it first: loomio-backup restore --newest --unattended"
+        )
 
 
 def open_stores(config: Config, credentials: Credentials) -> dict[str, Store]:
@@ -91,8 +109,10 @@ class _Backup:
         self._files(scan, "files")
         dump, attachments = self._database(name, database)
         self._files(scan, "files_again")
-        self._refuse_sudden_emptiness(predecessor, dump, scan)
-        missing = self._missing_attachments(scan, attachments)
+        lineage.refuse_sudden_emptiness(predecessor, sum(dump.tables.values()), scan.totals().files)
+        missing = attachments.without_file(scan)
+        if missing:
+            self._warn(f"attachments without a file: {len(missing)}")
         self._index(scan)
         stack = self._config_object(name, dump)
 
@@ -146,11 +166,11 @@ class _Backup:
         seconds = self._watch.lap(phase)
         say(f"app-data: {totals.files} files, {bytes_text(totals.bytes)}, {seconds_text(seconds)}")
 
-    def _database(self, name: str, container: docker.Container) -> tuple[Dump, "_Attachments"]:
+    def _database(self, name: str, container: docker.Container) -> tuple[Dump, Attachments]:
         work = self._state.spool / "helper"
         work.mkdir(mode=0o700)
         path = self._state.spool / f"{name}.dump.zst.age"
-        attachments = _Attachments(self._catalogue)
+        attachments = Attachments(self._catalogue)
         settings = self._config.database
         with docker.helper(
             self._config.project,
@@ -170,33 +190,6 @@ class _Backup:
         self._store(path.name, "database", path, dump.digests, self._recipients)
         self._watch.lap("store_database")
         return dump, attachments
-
-    def _refuse_sudden_emptiness(self, predecessor: Manifest | None, dump: Dump, scan: Scan) -> None:
-        if predecessor is None:
-            return
-        if predecessor.database.rows and not sum(dump.tables.values()):
-            what = f"the database {self._config.database.name} is empty"
-        elif predecessor.app_data.files and not scan.totals().files:
-            what = "there are no app-data files at all"
-        else:
-            return
-        raise BackupError(
-            f"no backup was made: {what}, but {predecessor.name} holds {predecessor.database.rows} rows and "
-            f"{predecessor.app_data.files} files. All earlier backups are untouched. If the data was lost, "
-            "run loomio-backup restore; on a fresh Pi, deploys/disaster_recovery.py."
-        )
-
-    def _missing_attachments(self, scan: Scan, attachments: "_Attachments") -> list[str]:
-        if _ATTACHMENTS_SOURCE not in scan.roots:
-            return []
-        missing = [
-            key
-            for key in attachments.all()
-            if not scan.has_file(f"{_ATTACHMENTS_SOURCE}/{key[:2]}/{key[2:4]}/{key}".encode())
-        ]
-        if missing:
-            self._warn(f"attachments without a file: {len(missing)}")
-        return missing
 
     def _index(self, scan: Scan) -> None:
         name = index.index_name()
@@ -312,22 +305,3 @@ class _Backup:
     def _warn(self, text: str) -> None:
         say(f"warning: {text}")
         self._warnings.append(text)
-
-
-class _Attachments:
-    """The keys of all blobs in the dump, kept in a temporary table until the files are known."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        catalogue.database.execute("CREATE TEMP TABLE attachments (key TEXT PRIMARY KEY) WITHOUT ROWID")
-
-    def remember(self, keys: Iterator[str]) -> None:
-        """Take the keys of one snapshot in place of those of an earlier try."""
-        with self._catalogue.transaction() as database:
-            database.execute("DELETE FROM attachments")
-            database.executemany("INSERT OR IGNORE INTO attachments VALUES (?)", ((key,) for key in keys))
-
-    def all(self) -> Iterator[str]:
-        """All keys, sorted."""
-        for (key,) in self._catalogue.database.execute("SELECT key FROM attachments ORDER BY key"):
-            yield key

@@ -1,6 +1,7 @@
 """`loomio-backup`: the agent's verbs. A table of contents: the work is in the modules that it names."""
 
 import argparse
+import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return verb(parsed)
     except AgentError as error:
         print(f"loomio-backup: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"loomio-backup: no room left on the disk ({error.filename or 'while writing'}). What was "
+            "complete before is untouched. Make room, then run the same again.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("loomio-backup: interrupted. Whatever was running can be run again.", file=sys.stderr)

@@ -208,9 +208,9 @@ class _Running:
             fifo.unlink()
 
     def read(self, size: int, /) -> bytes:
+        block = self._reader.read(size)
         if self._aborted.is_set():
             raise BackupError("the dump was abandoned")
-        block = self._reader.read(size)
         # Also when there is nothing: pg_restore waits for somebody to open its end.
         self._verifier.write(block)
         if not block:
@@ -219,7 +219,7 @@ class _Running:
         return block
 
     def abort(self) -> None:
-        """Make the next read fail."""
+        """Make the reader stop, also one that waits for a program that says nothing."""
         self._aborted.set()
 
     def succeeded(self) -> None:
@@ -239,7 +239,7 @@ class _Running:
         )
 
     def _is_running(self) -> bool:
-        return self._process.poll() is None
+        return self._process.poll() is None and not self._aborted.is_set()
 
 
 def _blame(statuses: list[str], returncode: int) -> str:

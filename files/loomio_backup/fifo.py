@@ -5,6 +5,7 @@ ends are opened without blocking, and every wait looks at whether the program st
 tell a program that finished from one that was killed: only the program's exit status can.
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -90,7 +91,7 @@ class FifoWriter:
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
                 # ENXIO: nobody has opened it for reading yet.
-                if error.errno != 6:
+                if error.errno != errno.ENXIO:
                     raise
                 if not self._running():
                     raise BrokenPipeError(f"nobody ever read {self._path.name}") from None

@@ -1,5 +1,6 @@
 """Which backups are in a store: its manifests, read and verified once and remembered in the catalogue."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,6 @@ class Reader:
         keys = state.catalogue_identity() + "\n" + (credentials.optional(IDENTITY) or "")
         self.identities: Sequence[Identity] = crypto.parse_identities(keys)
         self._public_key = config.signing_public_key
-        self._directory = state.path
         self._catalogue = catalogue
 
     def read(self, store: Store) -> History:
@@ -64,8 +64,8 @@ class Reader:
 
     def _fetch(self, store: Store, stored: StoredObject) -> Summary:
         # Not in the spool: listing does not hold the lock under which the spool is cleared.
-        path = self._directory / f"reading-{stored.name}"
-        try:
+        with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
+            path = Path(directory) / stored.name
             store.get(stored, path)
             _, sha256, md5 = objects.hash_file(path)
             known = self._catalogue.known_manifest(_with_hash(stored, sha256))
@@ -75,8 +75,6 @@ class Reader:
             if manifest.manifest_name != stored.name:
                 raise ManifestError(f"{stored.name} holds the manifest of another backup, {manifest.name}.")
             return self._catalogue.add_manifest(manifest, sha256, md5)
-        finally:
-            Path(path).unlink(missing_ok=True)
 
 
 def _with_hash(stored: StoredObject, sha256: str) -> StoredObject:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from loomio_backup.catalogue import Lineage, Summary
 from loomio_backup.errors import BackupError
+from loomio_backup.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,23 @@ def continued(own: Lineage | None, found: Sequence[Found]) -> Lineage:
     if newest is None or newest.sequence <= own.sequence:
         return own
     return Lineage(own.instance, own.generation, newest.sequence, newest.name)
+
+
+def refuse_sudden_emptiness(predecessor: Manifest | None, rows: int, files: int) -> None:
+    """Raise BackupError when a source that had data in the last backup has none at all now."""
+    if predecessor is None:
+        return
+    if predecessor.database.rows and not rows:
+        what = f"the database {predecessor.database.name} is empty"
+    elif predecessor.app_data.files and not files:
+        what = "there are no app-data files at all"
+    else:
+        return
+    raise BackupError(
+        f"no backup was made: {what}, but {predecessor.name} holds {predecessor.database.rows} rows and "
+        f"{predecessor.app_data.files} files. All earlier backups are untouched. If the data was lost, "
+        "run loomio-backup restore; on a fresh Pi, deploys/disaster_recovery.py."
+    )
 
 
 def _refuse_others(own: Lineage | None, found: Found) -> None:

@@ -6,6 +6,7 @@ session ends at the first error (ON_ERROR_STOP), and its transaction with it.
 
 import contextlib
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -108,10 +109,7 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _sqlstate(line: str) -> str:
-    # VERBOSITY=verbose prints "ERROR:  55P03: canceling statement due to lock timeout".
-    for word in line.split():
-        code = word.removesuffix(":")
-        if len(code) == 5 and code != word and code.isalnum() and code.upper() == code and code != "ERROR":
-            return code
-    return ""
+def _sqlstate(text: str) -> str:
+    # VERBOSITY=verbose prints "ERROR:  55P03: canceling statement due to lock timeout", in any language.
+    found = re.search(r"\b(?=[A-Z]*[0-9])[0-9A-Z]{5}(?=:)", text)
+    return found[0] if found else ""

@@ -56,7 +56,8 @@ open "$INDEX" | zstd -d -q > recovered/index.ndjson
 jq -r '.objects[] | select(.kind == "pack") | .name' recovered/manifest.json | while read -r PACK; do
   jq -j --arg pack "$PACK" 'select(.pack == $pack) | .path + "\\u0000"' recovered/index.ndjson > recovered/members
   open "$PACK" | zstd -d -q |
-    tar -x -p --numeric-owner -C recovered/app-data --no-unquote --no-wildcards --null -T recovered/members
+    tar -x -p --numeric-owner -C recovered/app-data --no-unquote --no-wildcards --null -T recovered/members ||
+    echo "tar complained about $PACK: see what the last check says"
 done
 jq -r 'select(.type == "dir") | @sh "mkdir -p \\(.path)"' recovered/index.ndjson |
   (cd recovered/app-data && sh -eu)

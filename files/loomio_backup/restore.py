@@ -6,7 +6,6 @@ before it (when the newest was asked for). From the switch on, an interrupted re
 it again.
 """
 
-import json
 import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -37,7 +36,7 @@ from loomio_backup.restore_choice import (
 from loomio_backup.restore_fetch import Fetcher
 from loomio_backup.restore_files import Staging, remove_staged
 from loomio_backup.restore_journal import Journal
-from loomio_backup.state import StateDirectory, write_private
+from loomio_backup.state import StateDirectory
 
 __all__ = ["Wish", "run"]
 
@@ -138,7 +137,7 @@ class _Restore:
         restore_journal.save(self._state.restore_journal, journal)
         try:
             restore_database.drop_leftovers(helper)
-            journal.roots = self._roots()
+            journal.roots = self._roots(manifest)
             remove_staged(journal.roots)
             identities = crypto.parse_identities(self._credentials.required(IDENTITY))
             fetcher = Fetcher(candidate.stores, self._state.spool, identities)
@@ -190,12 +189,16 @@ class _Restore:
             phases=dict(self._watch.phases),
         )
 
-    def _roots(self) -> dict[str, Path]:
-        """Every source's directory; a volume that does not exist yet is made as Compose would make it."""
-        for source in self._config.app_data:
+    def _roots(self, manifest: Manifest) -> dict[str, Path]:
+        """Where the backup's app-data belongs; other sources are left alone.
+
+        A volume that does not exist yet is made as Compose would make it.
+        """
+        sources = [source for source in self._config.app_data if source.name in manifest.app_data.sources]
+        for source in sources:
             if source.volume is not None and docker.volume_mountpoint(source.volume) is None:
                 docker.create_volume(self._config.project, source.volume)
-        return resolve_roots(self._config.app_data)
+        return resolve_roots(sources)
 
     def _settings(self, manifest: Manifest, fetcher: Fetcher) -> Bundle:
         """The config object's content; stops when the application's keys are not those of the backup."""
@@ -252,7 +255,7 @@ class _Restore:
         self._catalogue.set_lineage(Lineage(journal.instance, journal.generation, 0, journal.backup))
         journal.phases["switch"] = self._watch.lap("switch")
         journal.state = "done"
-        self._write_result(journal, kept)
+        restore_journal.write_result(self._state.restore_result, journal, kept)
         restore_journal.save(self._state.restore_journal, journal)
         say(
             f"{journal.backup} is restored: {journal.rows} rows, {journal.files} files "
@@ -260,28 +263,6 @@ class _Restore:
         )
         if not self._wish.unattended:
             self._start_stack()
-
-    def _write_result(self, journal: Journal, kept: dict[str, str]) -> None:
-        document = {
-            "backup": journal.backup,
-            "stores": journal.stores,
-            "instance": journal.instance,
-            "generation": journal.generation,
-            "snapshot": journal.snapshot_at.isoformat(),
-            "started": journal.started_at.isoformat(),
-            "finished": datetime.now(UTC).isoformat(),
-            "age_seconds": round((journal.started_at - journal.snapshot_at).total_seconds(), 1),
-            "tables": journal.tables,
-            "rows": journal.rows,
-            "files": journal.files,
-            "bytes": journal.bytes,
-            "objects_fetched": journal.objects_fetched,
-            "bytes_fetched": journal.bytes_fetched,
-            "database_kept_as": journal.aside if journal.keep_aside else None,
-            "files_kept_in": kept,
-            "phases": {phase: round(seconds, 3) for phase, seconds in journal.phases.items()},
-        }
-        write_private(self._state.restore_result, json.dumps(document, indent=1) + "\n")
 
     def _start_stack(self) -> None:
         say("starting the stack")

@@ -50,6 +50,8 @@ def read_histories(stores: Mapping[str, Store], reader: Reader, only: str | None
     for kind, history in histories.items():
         for _, sentence in history.damaged:
             say(f"{kind}: passed over: {sentence}")
+        for name in history.foreign:
+            say(f"{kind}: passed over: {name}, which no key of this Pi opens")
     return histories
 
 

@@ -5,7 +5,8 @@ one, forward. `done`: what it did.
 """
 
 import json
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -62,3 +63,27 @@ def load(path: Path) -> Journal | None:
 def save(path: Path, journal: Journal) -> None:
     """Make the journal durable before going on."""
     write_private(path, json.dumps(journal.model_dump(mode="json"), indent=1) + "\n")
+
+
+def write_result(path: Path, journal: Journal, files_kept_in: Mapping[str, str]) -> None:
+    """The report of a finished restore. Times in UTC, ages and phases in seconds, sizes in bytes."""
+    document = {
+        "backup": journal.backup,
+        "stores": journal.stores,
+        "instance": journal.instance,
+        "generation": journal.generation,
+        "snapshot": journal.snapshot_at.isoformat(),
+        "started": journal.started_at.isoformat(),
+        "finished": datetime.now(UTC).isoformat(),
+        "age_seconds": round((journal.started_at - journal.snapshot_at).total_seconds(), 1),
+        "tables": journal.tables,
+        "rows": journal.rows,
+        "files": journal.files,
+        "bytes": journal.bytes,
+        "objects_fetched": journal.objects_fetched,
+        "bytes_fetched": journal.bytes_fetched,
+        "database_kept_as": journal.aside if journal.keep_aside else None,
+        "files_kept_in": dict(files_kept_in),
+        "phases": {phase: round(seconds, 3) for phase, seconds in journal.phases.items()},
+    }
+    write_private(path, json.dumps(document, indent=1) + "\n")

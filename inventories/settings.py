@@ -1,33 +1,27 @@
 """The operator's settings: the one place that knows every setting, its default and its check.
 
 The file is `inventories/pi.yml` (`LOOMIO_PI_SETTINGS` names another one); `pi.example.yml` beside it explains
-every key to people. Nothing in it is secret: see secrets.py. Each field's description completes "expected:
-…".
+every key to people. Nothing in it is secret: see secrets.py. Descriptions complete the words "expected: …".
 """
 
 import os
 import re
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
-from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from inventories import checks
+from inventories.checks import ExistingFile, LocalPath, PiDirectory, Port, Text, WebAddress, Word
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto
-from loomio_backup.errors import KeyFileError
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_FILE = ROOT / "inventories" / "pi.yml"
@@ -38,126 +32,6 @@ _SECRET_NAMES = frozenset(
     "POSTGRES_PASSWORD DATABASE_URL DEVISE_SECRET SECRET_COOKIE_TOKEN SECRET_KEY_BASE "
     "RAILS_INBOUND_EMAIL_PASSWORD VAPID_PRIVATE_KEY SMTP_PASSWORD".split()
 )
-
-
-def _one_line(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty")
-    if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("holds a line break or another control character")
-    return text
-
-
-def _word(text: str) -> str:
-    # A leading dash would make an option of it somewhere down the line.
-    if not re.fullmatch(r"[^\s\-]\S*", text):
-        raise ValueError("holds a space, is empty or starts with a dash")
-    return text
-
-
-def _timezone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("is not a time zone")
-    return name
-
-
-def _cron(expression: str) -> str:
-    try:
-        # Any moment will do: only whether it can be read is of interest.
-        CronSim(expression, datetime.now(UTC))
-    except CronSimError as error:
-        raise ValueError(f"is not a cron expression ({error})") from None
-    return expression
-
-
-def _web_address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or re.search(r"\s", text):
-        raise ValueError("is not a web address")
-    return text
-
-
-def _host_name(text: str) -> str:
-    label = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
-    if not re.fullmatch(rf"{label}(\.{label})*", text):
-        raise ValueError("is not a host name")
-    return text
-
-
-def _address(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._:%-]*[A-Za-z0-9])?|::1", text):
-        raise ValueError("is not a host name or IP address")
-    return text
-
-
-def _mail(text: str) -> str:
-    if not re.fullmatch(r"[^\s@]+@[^\s@]+", text):
-        raise ValueError("is not a mail address")
-    return text
-
-
-def _repository(text: str) -> str:
-    _word(text)
-    if re.match(r"(https?|ssh|git|file)://", text):
-        if urlsplit(text).password:
-            raise ValueError("holds a password, and settings are not secret")
-    elif not re.fullmatch(r"[\w.-]+@[\w.-]+:.+|/.+", text):
-        raise ValueError("is not the address of a git repository")
-    return text
-
-
-def _local_path(value: Any, info: ValidationInfo) -> Any:
-    """Paths on the operator's machine; relative ones mean: beside the settings file."""
-    if not isinstance(value, str):
-        raise ValueError("is not a path")
-    directory: Path = (info.context or {}).get("directory", Path.cwd())
-    return directory / Path(_one_line(value)).expanduser()
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"is not there (looked for {path})")
-    return path
-
-
-def _pi_directory(text: str) -> str:
-    path = PurePosixPath(_one_line(text))
-    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
-        raise ValueError("is not an absolute path below the first level")
-    return str(path)
-
-
-def _subdirectory(text: str) -> str:
-    path = PurePosixPath(_one_line(text))
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError("is not a path inside the repository")
-    return str(path)
-
-
-def _recipient(text: str) -> str:
-    try:
-        crypto.recipient(text)
-    except KeyFileError:
-        raise ValueError("is not an age recipient") from None
-    return text
-
-
-def _off(value: Any) -> Any:
-    """`off`, `no` and `false` read better than `null`."""
-    return None if value is False else value
-
-
-Text = Annotated[str, AfterValidator(_one_line)]
-Word = Annotated[str, AfterValidator(_word)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-LocalPath = Annotated[Path, BeforeValidator(_local_path)]
-ExistingFile = Annotated[Path, AfterValidator(_existing), BeforeValidator(_local_path)]
-PiDirectory = Annotated[str, AfterValidator(_pi_directory)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Group(BaseModel):
@@ -173,7 +47,7 @@ class Group(BaseModel):
 class Host(Group):
     """One Pi, and how to reach it."""
 
-    address: Annotated[str, AfterValidator(_address)] = Field(
+    address: Annotated[str, AfterValidator(checks.address)] = Field(
         description="host name or IP address of the Pi, such as 192.168.1.20 or loomio.local"
     )
     port: Port = Field(default=22, description="the SSH port, 1 to 65535")
@@ -217,7 +91,7 @@ class Images(Group):
 class Smtp(Group):
     """How Loomio sends mail; the password is in the secrets file."""
 
-    server: Annotated[str, AfterValidator(_address)] = Field(description="host name of the mail server")
+    server: Annotated[str, AfterValidator(checks.address)] = Field(description="host name of the mail server")
     port: Port = Field(default=587, description="the mail server's port, 1 to 65535")
     username: Text | None = Field(default=None, description="the name to log in to the mail server with")
     auth: Literal["plain", "login", "cram_md5"] = Field(default="plain", description="plain, login, cram_md5")
@@ -229,21 +103,21 @@ class Smtp(Group):
 class StackSettings(Group):
     """The Loomio stack."""
 
-    repository: Annotated[str, AfterValidator(_repository)] = Field(
+    repository: Annotated[str, AfterValidator(checks.repository)] = Field(
         description="address of the git repository that the Pi clones, such as https://github.com/you/loomio-pi-stack.git"
     )
     ref: Word = Field(description="the tag, branch or commit to check out; a tag or commit is best")
-    subdirectory: Annotated[str, AfterValidator(_subdirectory)] = Field(
+    subdirectory: Annotated[str, AfterValidator(checks.subdirectory)] = Field(
         default="files/stack", description="path of the compose file's directory inside the repository"
     )
     directory: PiDirectory = Field(
         default="/opt/loomio-pi-stack",
         description="absolute path of the clone on the Pi, such as /opt/loomio-pi-stack",
     )
-    canonical_host: Annotated[str, AfterValidator(_host_name)] = Field(
+    canonical_host: Annotated[str, AfterValidator(checks.host_name)] = Field(
         description="the host name under which people reach Loomio, without https://"
     )
-    support_email: Annotated[str, AfterValidator(_mail)] = Field(
+    support_email: Annotated[str, AfterValidator(checks.mail)] = Field(
         description="the mail address that people can write to"
     )
     site_name: Text = Field(default="Loomio", description="the name of the site, as text")
@@ -253,7 +127,7 @@ class StackSettings(Group):
     environment: dict[str, str] = Field(
         default_factory=dict, description="more variables for Loomio's .env, as NAME: value"
     )
-    smtp: Annotated[Smtp | None, BeforeValidator(_off)] = Field(
+    smtp: Annotated[Smtp | None, BeforeValidator(checks.off)] = Field(
         default=None, description="server, port, username …, or off"
     )
 
@@ -282,7 +156,7 @@ class DriveSettings(Group):
     folder_id: Word | None = Field(default=None, description="the id of a folder, which ends its address")
     folder_name: Text = Field(default="Loomio backups", description="the name of the folder to use or create")
     shared_drive_id: Word | None = Field(default=None, description="the id of a shared drive")
-    subject: Annotated[str, AfterValidator(_mail)] | None = Field(
+    subject: Annotated[str, AfterValidator(checks.mail)] | None = Field(
         default=None, description="the mail address of the user that a service account acts for"
     )
     api_root: WebAddress = Field(default="https://www.googleapis.com/", description="root of Google's APIs")
@@ -294,17 +168,17 @@ class DriveSettings(Group):
 class BackupSettings(Group):
     """What is backed up, when, and where to."""
 
-    schedule: Annotated[str, AfterValidator(_cron)] = Field(
+    schedule: Annotated[str, AfterValidator(checks.cron)] = Field(
         default="0 * * * *",
         description="minute hour day month weekday in quotes, such as '0 * * * *' or '0 */6 * * *'",
     )
     jitter_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=60, description="at most so many seconds of random delay, 0 to 3600"
     )
-    local: Annotated[LocalSettings | None, BeforeValidator(_off)] = Field(
+    local: Annotated[LocalSettings | None, BeforeValidator(checks.off)] = Field(
         default=LocalSettings(), description="path of a directory on the Pi, or off"
     )
-    drive: Annotated[DriveSettings | None, BeforeValidator(_off)] = Field(
+    drive: Annotated[DriveSettings | None, BeforeValidator(checks.off)] = Field(
         default=None, description="the Drive folder's settings ({} for the defaults), or off"
     )
     app_data: list[Literal["storage", "uploads", "files", "plugins", "import", "tmp"]] = Field(
@@ -324,7 +198,7 @@ class BackupSettings(Group):
 class EncryptionSettings(Group):
     """Who can open backups, besides the identity in the secrets file."""
 
-    extra_recipients: list[Annotated[str, AfterValidator(_recipient)]] = Field(
+    extra_recipients: list[Annotated[str, AfterValidator(checks.recipient)]] = Field(
         default_factory=list, description="a list of age recipients: age1 and 58 more characters each"
     )
 
@@ -333,7 +207,7 @@ class Settings(Group):
     """Everything that the operator decides."""
 
     hosts: dict[str, Host] = Field(description="a name for the Pi, and below it its address")
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+    timezone: Annotated[str, AfterValidator(checks.timezone)] = Field(
         default="Etc/UTC", description="a name of the time zone database, such as Etc/UTC or Europe/Berlin"
     )
     docker: DockerSettings = Field(default=DockerSettings(), description="settings of the Docker engine")

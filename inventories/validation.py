@@ -17,6 +17,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 KeyPath = tuple[str | int, ...]
+HIDDEN = "hidden"
+"""Type of an error about a value that messages must not repeat."""
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -159,7 +162,7 @@ def _sentence(model: type[BaseModel], document: Document, error: ErrorDetails, s
     expected = f"; expected: {info.description}." if info and info.description else "."
     if error["type"] == "missing":
         return f"{start} is missing{expected}"
-    if error["type"] == "value_error":
+    if error["type"] in ("value_error", HIDDEN):
         # Our own validators: what is wrong with the value, worded to follow it.
         problem = error["msg"].removeprefix("Value error, ")
     else:
@@ -168,7 +171,7 @@ def _sentence(model: type[BaseModel], document: Document, error: ErrorDetails, s
     if text is None and error["type"] == "value_error":
         # About a whole group: the problem says it all.
         return f"{start} {problem}."
-    if secret or text is None:
+    if secret or error["type"] == HIDDEN or text is None:
         return f"{start} {problem}{expected}"
     if error["type"] == "string_type" and text:
         problem += " to YAML (put it in quotes)"

@@ -26,14 +26,33 @@ VERDICT = "restore-unit-result="
 _FOLLOW = r"""
 export LC_ALL=C
 property() { systemctl show --property="$1" --value %UNIT%; }
-running() { case $(property ActiveState) in activating|active|deactivating|reloading) return 0;; esac; return
-1; } if running; then echo "A restore is running already: following it." else before=$(property InvocationID)
-systemctl reset-failed %UNIT% 2>/dev/null systemctl start --no-block %UNIT% || exit 1 tries=0 until test
-"$(property InvocationID)" != "$before"; do tries=$((tries + 1)) test $tries -lt 60 || { echo "The unit did
-not start within a minute."; break; } sleep 1 done fi invocation=$(property InvocationID) rm -f %CURSOR%
-news() { journalctl --quiet --output=cat --no-pager --cursor-file=%CURSOR%
-"_SYSTEMD_INVOCATION_ID=$invocation"; } while running; do news; sleep 1; done journalctl --sync 2>/dev/null
-news rm -f %CURSOR% echo "%VERDICT%$(property Result)"
+running() {
+  case $(property ActiveState) in activating|active|deactivating|reloading) return 0;; esac
+  return 1
+}
+if running; then
+  echo "A restore is running already: following it."
+else
+  before=$(property InvocationID)
+  systemctl reset-failed %UNIT% 2>/dev/null
+  systemctl start --no-block %UNIT% || exit 1
+  tries=0
+  until test "$(property InvocationID)" != "$before"; do
+    tries=$((tries + 1))
+    test $tries -lt 60 || { echo "The unit did not start within a minute."; break; }
+    sleep 1
+  done
+fi
+invocation=$(property InvocationID)
+rm -f %CURSOR%
+news() {
+  journalctl --quiet --output=cat --no-pager --cursor-file=%CURSOR% "_SYSTEMD_INVOCATION_ID=$invocation"
+}
+while running; do news; sleep 1; done
+journalctl --sync 2>/dev/null
+news
+rm -f %CURSOR%
+echo "%VERDICT%$(property Result)"
 """
 
 

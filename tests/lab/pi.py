@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from . import images
-from .docker import docker, exists, wait_until
+from .docker import LabError, docker, exists, wait_until
 
 Release = Literal["trixie", "bookworm"]
 #: systemd and an inner Docker engine need these beyond Docker's default set; --privileged asks for more than
@@ -60,10 +60,14 @@ class Pi:
         pipe = process.stdin if stdin else process.stdout
         assert pipe is not None
         try:
-            with pipe:
-                yield pipe
+            try:
+                with pipe:
+                    yield pipe
+            except BrokenPipeError:
+                # The program ended before it had read everything: its exit status says more than the pipe does.
+                process.wait(timeout=60)
             if process.wait(timeout=600) != 0:
-                raise subprocess.CalledProcessError(process.returncode, command)
+                raise LabError(f"{' '.join(command[:4])} … on {self.name} ended with {process.returncode}")
         finally:
             if process.poll() is None:
                 process.kill()

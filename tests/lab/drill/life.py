@@ -114,7 +114,7 @@ def fill(pi: Pi, spec: Spec) -> None:
     with pi.stream(*psql, "-U", "loomio", "-d", "loomio_production", stdin=True) as sql:
         write_sql(spec, sql)
     # The first component of a member's name is the volume's name; symlinks' targets stay as they are.
-    to_volume = rf"--transform=s,^\([^/]*\),{PROJECT}_\1/_data,;rSH"
+    to_volume = rf"--transform=s,^\([^/]*\),{PROJECT}_\1/_data,rSH"
     extract = (
         "tar",
         "-x",

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from .. import cloud
-from ..docker import REPOSITORY
+from ..docker import REPOSITORY, LabError
 from ..lab import Lab
 
 PROGRAMS = Path(sys.executable).parent
@@ -175,4 +175,4 @@ def _write_private(path: Path, text: str) -> None:
 
 def _must(finished: Finished) -> None:
     if finished.code != 0:
-        raise RuntimeError(f"a command of the operator failed with {finished.code}:\n{finished.output}")
+        raise LabError(f"a command of the operator failed with {finished.code}:\n{finished.output}")

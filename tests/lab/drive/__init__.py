@@ -6,6 +6,6 @@ like Drive is a hope. `python -m tests.lab.drive --port P --root DIR` runs it al
 """
 
 from .client import LabDrive
-from .server import DriveEmulator
+from .emulator import DriveEmulator
 
 __all__ = ["DriveEmulator", "LabDrive"]

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .server import DriveEmulator
+from .emulator import DriveEmulator
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import ConnectionDropped
+from .errors import ApiError
 from .exchange import BLOCK
 from .tree import Content
 
@@ -76,52 +76,65 @@ def damage(path: Path, kind: str) -> None:
 
 
 class MultipartReader:
-    """Walks through a multipart/related body without holding more than a block of it."""
+    """Walks through a multipart/related body without holding more than a block or two of it.
+
+    Lines end in CRLF, or in LF alone, which is what Google's Python library sends and Google accepts.
+    """
 
     def __init__(self, read: Callable[[int], bytes], boundary: str) -> None:
         self._read = read
         self._buffer = b""
-        self._mark = b"\r\n--" + boundary.encode()
-        self._first = True
+        self._boundary = b"--" + boundary.encode()
+        self._newline = b""  # known after the first boundary
 
     def next_part(self) -> dict[str, str] | None:
         """Headers of the next part (names in lower case), or None after the last."""
-        if self._first:
-            self._first = False
-            self._buffer = b"\r\n" + self._buffer  # so that the first boundary looks like every other
-            while self.read_part(BLOCK):
-                pass
+        if not self._newline:
+            self._find(self._boundary)
+            self._buffer = self._buffer[self._buffer.index(self._boundary) :]
+            line = self._buffer[: self._find(b"\n") + 1]
+            self._newline = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+            self._buffer = self._newline + self._buffer  # so that it looks like every other boundary
         self._fill(len(self._mark) + 2)
         self._buffer = self._buffer[len(self._mark) :]
         if self._buffer.startswith(b"--"):
             while self._read(BLOCK):
                 pass
             return None
-        while b"\r\n\r\n" not in self._buffer[:65536]:
-            self._fill(len(self._buffer) + 1)
-        head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
-        self._buffer = b"" + self._buffer
-        lines = [line.split(":", 1) for line in head.decode("utf-8", "replace").split("\r\n") if ":" in line]
+        self._buffer = self._buffer[self._find(self._newline) :]
+        if self._buffer.startswith(self._newline * 2):
+            head, self._buffer = b"", self._buffer[2 * len(self._newline) :]
+        else:
+            end = self._find(self._newline * 2)
+            head, self._buffer = self._buffer[:end], self._buffer[end + 2 * len(self._newline) :]
+        lines = [line.split(":", 1) for line in head.decode("utf-8", "replace").splitlines() if ":" in line]
         return {name.strip().lower(): value.strip() for name, value in lines}
 
     def read_part(self, size: int) -> bytes:
         """Up to `size` bytes of the current part, b"" at its end."""
-        self._fill(len(self._mark) + 1, at_least=False)
-        place = self._buffer.find(self._mark)
-        if place < 0:
-            ready = len(self._buffer) - len(self._mark)
-            if ready <= 0:
-                raise ConnectionDropped  # the body ended without its last boundary
-        else:
-            ready = place
+        while (place := self._buffer.find(self._mark)) < 0 and len(self._buffer) < BLOCK + len(self._mark):
+            self._more()
+        ready = place if place >= 0 else len(self._buffer) - len(self._mark)
         data, self._buffer = self._buffer[: min(size, ready)], self._buffer[min(size, ready) :]
         return data
 
-    def _fill(self, wanted: int, at_least: bool = True) -> None:
-        while len(self._buffer) < max(wanted, 0 if at_least else BLOCK):
-            block = self._read(BLOCK)
-            if not block:
-                if at_least:
-                    raise ConnectionDropped
-                return
-            self._buffer += block
+    @property
+    def _mark(self) -> bytes:
+        return self._newline + self._boundary
+
+    def _find(self, what: bytes) -> int:
+        while (place := self._buffer.find(what)) < 0:
+            if len(self._buffer) > BLOCK:
+                raise ApiError(400, "Malformed multipart body.")
+            self._more()
+        return place
+
+    def _fill(self, wanted: int) -> None:
+        while len(self._buffer) < wanted:
+            self._more()
+
+    def _more(self) -> None:
+        block = self._read(BLOCK)
+        if not block:
+            raise ApiError(400, "Malformed multipart body: it ends without its last boundary.")
+        self._buffer += block

@@ -24,8 +24,8 @@ from .blobs import damage, measure
 from .errors import ApiError
 from .exchange import Exchange, Response, Slice, json_response
 from .faults import Faults
+from .listing import Listing
 from .log import RequestLog
-from .operations import Operations
 from .tree import FileRecord, SharedDrive, Tree, new_id, now
 
 
@@ -33,9 +33,9 @@ class Door:
     """Answers everything below /_lab."""
 
     def __init__(
-        self, tree: Tree, accounts: Accounts, operations: Operations, faults: Faults, log: RequestLog
+        self, tree: Tree, accounts: Accounts, listing: Listing, faults: Faults, log: RequestLog
     ) -> None:
-        self._tree, self._accounts, self._operations = tree, accounts, operations
+        self._tree, self._accounts, self._listing = tree, accounts, listing
         self._faults, self._log = faults, log
 
     def handle(self, exchange: Exchange) -> Response:
@@ -90,7 +90,7 @@ class Door:
             self._tree.add_drive(SharedDrive(drive_id, raw["name"], now(), raw.get("members", {})))
         if wish.get("end_access_tokens"):
             self._accounts.end_all_tokens()
-        self._operations.page_limit = wish.get("page_limit", self._operations.page_limit)
+        self._listing.page_limit = wish.get("page_limit", self._listing.page_limit)
 
     def _files(self) -> list[dict[str, Any]]:
         with self._tree.lock:

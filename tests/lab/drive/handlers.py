@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Any
 
 from .accounts import Accounts
+from .blobs import measure
 from .errors import ApiError, forbidden, invalid, not_found
 from .exchange import Exchange, Response, Slice, json_response
+from .listing import Listing
 from .operations import Operations
 from .rendering import Renderer, drive_resource, file_resource, permission_id, permissions, user
-from .tree import FOLDER, FileRecord, Tree
-from .uploads import Uploads
+from .tree import FOLDER, Content, FileRecord, Tree
 
 Handler = Callable[[Exchange], Response]
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -21,9 +23,11 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 class Handlers:
     """One method per API method that this emulator knows; the others answer 501."""
 
-    def __init__(self, tree: Tree, accounts: Accounts, operations: Operations, renderer: Renderer) -> None:
+    def __init__(
+        self, tree: Tree, accounts: Accounts, operations: Operations, listing: Listing, renderer: Renderer
+    ) -> None:
+        self._listing = listing
         self._tree, self._accounts, self._operations, self._renderer = tree, accounts, operations, renderer
-        self.uploads: Uploads | None = None
         self._methods: dict[str, Handler] = {
             "about.get": self._about,
             "files.list": self._list,
@@ -86,7 +90,7 @@ class Handlers:
     def _list(self, exchange: Exchange) -> Response:
         fields = exchange.query.get("fields")
         self._renderer.check(fields, "FileList")
-        page = self._operations.page(exchange.who, exchange.query)
+        page = self._listing.page(exchange.who, exchange.query)
         answer: dict[str, Any] = {"kind": "drive#fileList", "incompleteSearch": False}
         if page.next_token:
             answer["nextPageToken"] = page.next_token
@@ -144,11 +148,7 @@ class Handlers:
         exchange.file_id = record.id
         return self.show(exchange, record)
 
-    def _empty_content(self) -> Any:
-        from secrets import token_hex
-
-        from .blobs import measure
-
+    def _empty_content(self) -> Content:
         path = self._tree.blobs / token_hex(16)
         path.touch()
         return measure(path, path.name)

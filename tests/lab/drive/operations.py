@@ -1,22 +1,15 @@
-"""What can be done to files, as rules over the tree: create, update, trash, delete, list. No HTTP here."""
+"""What can be done to files, as rules over the tree: create, update, trash, delete. No HTTP here."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from .accounts import Accounts, Caller
 from .discovery import Api
 from .errors import ApiError, forbidden, invalid, not_found
-from .query import compile_query, mentioned_parents
-from .rendering import query_view
 from .tree import FOLDER, Content, FileRecord, Tree, new_id, now
 
 _WRITABLE = frozenset(
@@ -26,19 +19,6 @@ _WRITABLE = frozenset(
     "contentRestrictions".split()
 )
 _EXTRA = ("description", "starred", "originalFilename", "folderColorRgb")
-_SORT_KEYS = frozenset(
-    "createdTime folder modifiedByMeTime modifiedTime name name_natural quotaBytesUsed recency "
-    "sharedWithMeTime starred "
-    "viewedByMeTime".split()
-)
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of a list."""
-
-    records: list[FileRecord]
-    next_token: str | None
 
 
 class Operations:
@@ -48,7 +28,6 @@ class Operations:
         self._tree = tree
         self._accounts = accounts
         self._api = api
-        self.page_limit = 1000  # "The service may return fewer than this value": tests lower it
 
     def check_metadata(self, metadata: Mapping[str, Any], new: bool) -> None:
         """Refuse unknown and read-only fields."""
@@ -82,7 +61,7 @@ class Operations:
         file_id = metadata.get("id")
         if file_id is not None:
             self._check_id(file_id)
-        parent = self._tree.find_parent(caller, parents[0] if parents else None, _all_drives(query))
+        parent = self._tree.find_parent(caller, parents[0] if parents else None, all_drives(query))
         mime_type = metadata.get("mimeType") or media_type or "application/octet-stream"
         if mime_type != FOLDER:
             self._tree.require_room(None if parent.drive_id else caller.email, parent.drive_id, size or 0)
@@ -133,7 +112,7 @@ class Operations:
         self._writing(caller)
         self.check_metadata(metadata, new=False)
         with tree.lock:
-            record = replace(tree.find(caller, file_id, _all_drives(query)))
+            record = replace(tree.find(caller, file_id, all_drives(query)))
             tree.require(caller, record, "writer")
             if record.parent is None:
                 raise forbidden("This file cannot be modified by the user.", "cannotModifyRoot")
@@ -164,7 +143,7 @@ class Operations:
         """Delete permanently: an owner in My Drive, an organizer in a shared drive."""
         self._writing(caller)
         with self._tree.lock:
-            record = self._tree.find(caller, file_id, _all_drives(query))
+            record = self._tree.find(caller, file_id, all_drives(query))
             if record.parent is None:
                 raise forbidden("This file cannot be deleted.", "cannotDeleteRoot")
             self._tree.require(caller, record, "organizer" if record.drive_id else "owner")
@@ -190,30 +169,6 @@ class Operations:
         ids = [new_id() for _ in range(count)]
         self._tree.reserve(ids)
         return ids
-
-    def page(self, caller: Caller, query: Mapping[str, str]) -> Page:
-        """files.list."""
-        text = query.get("q", "")
-        wanted = compile_query(text)
-        order = _order(query.get("orderBy", ""))
-        size = min(int(query.get("pageSize", "100")), self.page_limit)
-        fingerprint = hashlib.sha256(
-            json.dumps([query.get(name) for name in ("q", "orderBy", "corpora", "driveId")]).encode()
-        ).hexdigest()[:16]
-        start = _page_start(query.get("pageToken"), fingerprint)
-        with self._tree.lock:
-            self._check_parents(caller, text)
-            root_id = self._accounts.accounts[caller.email].root_id
-            found = [
-                record
-                for record in self._scope(caller, query)
-                if wanted(query_view(self._tree, caller, record, root_id))
-            ]
-        found.sort(key=lambda record: (record.created, record.id), reverse=True)
-        for key, descending in reversed(order):
-            found.sort(key=lambda record, key=key: _sort_value(record, key), reverse=descending)  # type: ignore[misc]
-        rest = len(found) > start + size
-        return Page(found[start : start + size], _page_token(start + size, fingerprint) if rest else None)
 
     # -- details ---------------------------------------------------------------------------------------------
 
@@ -250,7 +205,7 @@ class Operations:
         ]
         if not add and not remove:
             return
-        target = self._tree.find_parent(caller, add[0], _all_drives(query)) if add else None
+        target = self._tree.find_parent(caller, add[0], all_drives(query)) if add else None
         if target is None:
             if record.parent in remove:
                 raise forbidden("A file must have exactly one parent.", "fileMustHaveOneParent")
@@ -261,48 +216,9 @@ class Operations:
             raise forbidden("This would make a folder its own ancestor.", "cyclicMembershipsNotAllowed")
         record.parent, record.drive_id = target.id, target.drive_id
 
-    def _check_parents(self, caller: Caller, text: str) -> None:
-        for file_id in mentioned_parents(text):
-            record = self._tree.files.get(self._tree.resolve(caller, file_id))
-            if record is None or not self._tree.role(caller, record):
-                raise not_found("")
-            if record.parent is not None and not self._tree.visible(caller, record):
-                raise not_found("")
 
-    def _scope(self, caller: Caller, query: Mapping[str, str]) -> list[FileRecord]:
-        tree, corpora, drive_id = (
-            self._tree,
-            query.get("corpora", "user"),
-            query.get("driveId") or query.get("teamDriveId"),
-        )
-        wide = (
-            query.get("includeItemsFromAllDrives") == "true" or query.get("includeTeamDriveItems") == "true"
-        )
-        if corpora not in ("user", "drive", "allDrives", "domain"):
-            raise invalid("corpora")
-        if (corpora == "drive") != bool(drive_id):
-            raise ApiError(
-                403, "The driveId parameter and corpora=drive belong together.", "teamDrivesParameterMismatch"
-            )
-        if wide and not _all_drives(query):
-            raise ApiError(
-                403, "includeItemsFromAllDrives needs supportsAllDrives.", "teamDrivesNotSupported"
-            )
-        if corpora in ("drive", "allDrives") and not wide:
-            raise ApiError(403, "This corpora needs includeItemsFromAllDrives.", "teamDrivesNotSupported")
-        if drive_id and (drive_id not in tree.drives or caller.email not in tree.drives[drive_id].members):
-            raise ApiError(404, f"Shared drive not found: {drive_id}", "notFound", "driveId")
-        return [
-            record
-            for record in tree.files.values()
-            if record.parent is not None
-            and tree.listed(record)
-            and (record.drive_id == drive_id if drive_id else wide or record.drive_id is None)
-            and tree.visible(caller, record)
-        ]
-
-
-def _all_drives(query: Mapping[str, str]) -> bool:
+def all_drives(query: Mapping[str, str]) -> bool:
+    """Whether the request says that it knows about shared drives."""
     return "true" in (query.get("supportsAllDrives"), query.get("supportsTeamDrives"))
 
 
@@ -323,50 +239,3 @@ def _time(metadata: Mapping[str, Any], name: str) -> str | None:
 def _merged(old: Mapping[str, str], new: Mapping[str, str | None] | None) -> dict[str, str]:
     merged: dict[str, str | None] = {**old, **(new or {})}
     return {name: value for name, value in merged.items() if value is not None}
-
-
-def _order(text: str) -> list[tuple[str, bool]]:
-    keys: list[tuple[str, bool]] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, direction = part.partition(" ")
-        if name not in _SORT_KEYS or direction not in ("", "desc"):
-            raise invalid("orderBy", f"Sorting is not supported for {part}.")
-        keys.append((name, bool(direction)))
-    return keys
-
-
-def _sort_value(record: FileRecord, key: str) -> Any:
-    match key:
-        case "name":
-            return record.name.casefold()
-        case "name_natural":
-            return [
-                (part.isdigit(), int(part) if part.isdigit() else 0, part)
-                for part in re.split(r"(\d+)", record.name)
-            ]
-        case "createdTime":
-            return record.created
-        case "folder":
-            return record.mime_type != FOLDER
-        case "quotaBytesUsed":
-            return record.size
-        case "starred":
-            return bool(record.extra.get("starred"))
-        case _:
-            return record.modified
-
-
-def _page_token(start: int, fingerprint: str) -> str:
-    return base64.urlsafe_b64encode(f"{fingerprint}:{start}".encode()).decode()
-
-
-def _page_start(token: str | None, fingerprint: str) -> int:
-    if not token:
-        return 0
-    try:
-        mark, _, start = base64.urlsafe_b64decode(token).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise invalid("pageToken") from error
-    if mark != fingerprint or not start.isdigit():
-        raise invalid("pageToken")
-    return int(start)

@@ -1,156 +1,31 @@
-"""The HTTP side: connections, routing, authentication, sending answers, and the effects of fault rules on the
-wire.
-"""
+"""The HTTP side: connections, parsing, sending answers, and the effects of fault rules on the wire."""
 
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .accounts import Accounts
-from .database import Database
-from .discovery import Api
-from .door import Door
 from .errors import ApiError, ConnectionDropped
 from .exchange import BLOCK, Body, Exchange, Response, Slice, pause
-from .faults import Faults
-from .handlers import Handlers
 from .log import RequestLog
-from .operations import Operations
-from .rendering import Renderer
-from .tokens import TokenEndpoint
-from .tree import Tree
-from .uploads import Uploads
 
-_TOKEN_PATHS = frozenset({"/token", "/o/oauth2/token", "/oauth2/v4/token"})
 _DRAIN_LIMIT = 1024 * 1024
 
 
-class DriveEmulator:
-    """The emulator as an object: `DriveEmulator(root).start()`, then `.url`; state lives below `root`.
+class Server(ThreadingHTTPServer):
+    """Threads and sockets; what to answer is somebody else's matter."""
 
-    As a context manager it starts and stops itself. Host "0.0.0.0" serves a lab network, never the world.
-    """
-
-    def __init__(self, root: Path, host: str = "127.0.0.1", port: int = 0) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        self._database = Database(root / "state.sqlite")
-        api = Api()
-        self.api = api
-        self.accounts = Accounts(self._database)
-        self.tree = Tree(self._database, self.accounts, root)
-        operations = Operations(self.tree, self.accounts, api)
-        self.handlers = Handlers(self.tree, self.accounts, operations, Renderer(api))
-        self.uploads = Uploads(self.tree, operations, self._database, root, self.handlers.show)
-        self.tokens = TokenEndpoint(self.accounts)
-        self.log = RequestLog(root / "log.ndjson")
-        self.faults = Faults(
-            self._end_token, lambda exchange: self.uploads.end_session(exchange.query["upload_id"])
-        )
-        self.door = Door(self.tree, self.accounts, operations, self.faults, self.log)
-        self._server = _Server((host, port), self)
-        self._thread: threading.Thread | None = None
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    @property
-    def url(self) -> str:
-        """The address of the API's root, with a trailing slash: what `api_root` is set to."""
-        return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> DriveEmulator:
-        """Serve from a thread of this process."""
-        self._thread = threading.Thread(target=self.serve, name="drive-emulator", daemon=True)
-        self._thread.start()
-        return self
-
-    def serve(self) -> None:
-        """Serve until `stop`."""
-        self._server.serve_forever(poll_interval=0.1)
-
-    def stop(self) -> None:
-        """End every connection and close the state."""
-        self._server.shutdown()
-        self._server.server_close()
-        if self._thread:
-            self._thread.join()
-        self._database.close()
-
-    def __enter__(self) -> DriveEmulator:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    # -- one request -----------------------------------------------------------------------------------------
-
-    def answer(self, exchange: Exchange) -> Response:
-        """Everything between a parsed request and its answer; ApiError and ConnectionDropped for the other
-        ends.
-        """
-        exchange.on_target = self.faults.strike
-        if exchange.path.startswith("/_lab/"):
-            exchange.operation = "lab"
-            return self.door.handle(exchange)
-        if exchange.path in _TOKEN_PATHS and exchange.method == "POST":
-            exchange.operation = "token"
-            exchange.target("")
-            body = self.tokens.answer(exchange.body.read_all(), _own_token_urls(exchange))
-            return Response(200, body, {"Content-Type": "application/json; charset=utf-8"})
-        if (
-            "upload_id" in exchange.query
-            and "/upload/drive/" in exchange.path
-            and exchange.method in ("PUT", "POST")
-        ):
-            exchange.operation = "upload.chunk"
-            exchange.target(*self.uploads.session_name(exchange.query["upload_id"]))
-            return self.uploads.handle(exchange)
-        return self._call(exchange)
-
-    def _call(self, exchange: Exchange) -> Response:
-        method, exchange.parameters, upload = self.api.route(exchange.method, exchange.path)
-        exchange.operation = _operation(method.id, exchange, upload)
-        authorization = exchange.headers.get("Authorization")
-        exchange.caller = self.accounts.caller(authorization, exchange.query.get("access_token"))
-        self.api.check_query(method, exchange.query, upload)
-        if not (
-            upload or method.id == "files.create"
-        ):  # those know their target only after reading the metadata
-            known = self.tree.files.get(exchange.parameters.get("fileId", ""))
-            exchange.target(known.name if known else "", exchange.parameters.get("fileId", ""))
-        if upload:
-            return self.uploads.handle(exchange)
-        return self.handlers.handle(method.id, exchange)
-
-    def _end_token(self, exchange: Exchange) -> None:
-        authorization = exchange.headers.get("Authorization", "")
-        self.accounts.end_token(authorization.partition(" ")[2].strip())
-
-
-def _operation(method_id: str, exchange: Exchange, upload: bool) -> str:
-    if upload:
-        kind = exchange.query.get("uploadType", "media")
-        return "upload.start" if kind == "resumable" else f"upload.{kind}"
-    return "download" if method_id == "files.get" and exchange.query.get("alt") == "media" else method_id
-
-
-def _own_token_urls(exchange: Exchange) -> frozenset[str]:
-    return frozenset({exchange.base_url + exchange.path})
-
-
-class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], emulator: DriveEmulator) -> None:
-        self.emulator = emulator
+    def __init__(
+        self, address: tuple[str, int], answer: Callable[[Exchange], Response], log: RequestLog
+    ) -> None:
+        self.answer, self.log = answer, log
         self.open_sockets: set[socket.socket] = set()
         super().__init__(address, _Connection)
 
@@ -168,17 +43,15 @@ class _Server(ThreadingHTTPServer):
         for connection in list(
             self.open_sockets
         ):  # a stopped emulator answers nobody, idle keep-alive included
-            with_shutdown(connection)
+            _hang_up(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is everyday business; anything else is a mistake worth a traceback."""
-        import sys
-
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError, ConnectionDropped)):
             super().handle_error(request, client_address)
 
 
-def with_shutdown(connection: socket.socket) -> None:
+def _hang_up(connection: socket.socket) -> None:
     """End a connection in both directions, whoever may be waiting on it."""
     try:
         connection.shutdown(socket.SHUT_RDWR)
@@ -189,7 +62,7 @@ def with_shutdown(connection: socket.socket) -> None:
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: Server
 
     def log_message(self, format: str, *args: Any) -> None:
         """The request log is written by `_serve`, not by the standard library."""
@@ -201,14 +74,14 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         exchange = self._exchange()
-        emulator = self.server.emulator
+        log = self.server.log
         logged = not exchange.path.startswith("/_lab/")
         if logged:
-            emulator.log.begin()
+            log.begin()
         status = 0
         try:
             try:
-                response = emulator.answer(exchange)
+                response = self.server.answer(exchange)
                 if exchange.effects.status_after:
                     raise ApiError(
                         exchange.effects.status_after,
@@ -225,10 +98,10 @@ class _Connection(BaseHTTPRequestHandler):
             status = response.status
         except (ConnectionDropped, ConnectionError):
             self.close_connection = True
-            with_shutdown(self.connection)
+            _hang_up(self.connection)
         finally:
             if logged:
-                emulator.log.write(exchange, status)
+                log.write(exchange, status)
 
     def _exchange(self) -> Exchange:
         target = urlsplit(self.path)

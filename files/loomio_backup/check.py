@@ -7,13 +7,12 @@ import itertools
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from loomio_backup.backup import open_stores
 from loomio_backup.catalogue import Catalogue
-from loomio_backup.config import Config
+from loomio_backup.config import Config, zone
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import CheckError, StoreError
 from loomio_backup.history import History, Reader
@@ -109,7 +108,7 @@ def missing_objects(manifest: Manifest, store: Store, history: History) -> list[
 
 def longest_gap(schedule: str, timezone: str, now: datetime) -> timedelta:
     """The longest time between two runs of a cron expression from now on."""
-    firings = itertools.islice(CronSim(schedule, now.astimezone(ZoneInfo(timezone))), _FIRINGS)
+    firings = itertools.islice(CronSim(schedule, now.astimezone(zone(timezone))), _FIRINGS)
     # In UTC: the difference of two local times ignores a change of the clocks between them.
     moments = [moment.astimezone(UTC) for moment in firings]
     return max((later - earlier for earlier, later in itertools.pairwise(moments)), default=timedelta(0))

@@ -4,7 +4,7 @@ The deploys build a `Config` and write `dump(config)`; there is no template, so 
 that the agent does not accept. Secrets are not part of it: they are files of their own (see credentials.py).
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -24,10 +24,15 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def zone(name: str) -> tzinfo:
+    """A time zone by its name. UTC needs no database of zones, which a minimal Debian lacks."""
+    return UTC if name in ("UTC", "Etc/UTC") else ZoneInfo(name)
+
+
 def _timezone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (OSError, ValueError) as error:
+        zone(name)
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError("must be a time zone such as Etc/UTC or Europe/Berlin") from error
     return name
 

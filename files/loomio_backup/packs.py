@@ -62,11 +62,12 @@ def write_pack(
 ) -> tuple[Digests, Contents]:
     """Write the files of `lot` as the pack `name` into the new file `destination`."""
     contents = Contents()
-    digests = write_object(BlockReader(_tar(name, lot, roots, contents)), destination, recipients)
+    digests = write_object(BlockReader(tar_stream(name, lot, roots, contents)), destination, recipients)
     return digests, contents
 
 
-def _tar(name: str, lot: Sequence[ScanEntry], roots: Roots, contents: Contents) -> Iterator[bytes]:
+def tar_stream(name: str, lot: Sequence[ScanEntry], roots: Roots, contents: Contents) -> Iterator[bytes]:
+    """The blocks of the pack's tar; `contents` is filled as they are taken."""
     for entry in lot:
         yield from _member(name, entry, host_path(roots, entry.path), contents)
     yield _NO_BLOCK * 2

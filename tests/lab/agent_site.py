@@ -5,6 +5,7 @@ app-data, keys, and the stores.
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,33 @@ from .images import stack_image
 PASSWORD = "pass:word\\with'quotes"
 DATABASE = "loomio_production"
 USER = "loomio"
+
+
+_SAMPLE = """
+CREATE EXTENSION IF NOT EXISTS citext; CREATE EXTENSION IF NOT EXISTS hstore;
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+CREATE ROLE reader LOGIN PASSWORD 'r' CONNECTION LIMIT 3; GRANT pg_read_all_data TO reader;
+CREATE TABLE users (id serial PRIMARY KEY, email citext UNIQUE, key uuid DEFAULT public.gen_random_uuid());
+INSERT INTO users (email) SELECT 'user' || i || '@example.org' FROM generate_series(1, 1000) AS i;
+SELECT setval('users_id_seq', 100000);
+CREATE TABLE "Odd ""name"" 🎉" (a jsonb, b hstore, c bytea, d tsvector, e text);
+INSERT INTO "Odd ""name"" 🎉" VALUES (NULL, NULL, NULL, NULL, E'\\n\\t'), ('{"x": [1, null]}', 'k=>v', 
+'\\x00ff', to_tsvector('one two'), '');
+CREATE SCHEMA other; CREATE TABLE other.things (id int); INSERT INTO other.things VALUES (1), (2);
+CREATE TABLE parted (id int) PARTITION BY RANGE (id);
+CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10);
+INSERT INTO parted VALUES (1), (2), (3);
+CREATE VIEW emails AS SELECT email FROM users; GRANT SELECT ON emails TO reader;
+CREATE TABLE empty (id int);
+CREATE TABLE schema_migrations (version varchar PRIMARY KEY);
+INSERT INTO schema_migrations VALUES ('20250101000000'), ('20261101000000');
+CREATE TABLE active_storage_blobs (id serial PRIMARY KEY, key text, service_name text);
+INSERT INTO active_storage_blobs (key, service_name)
+VALUES ('abcdefgh', 'local'), ('zzmissing', 'local'), ('elsewhere', 's3');
+ALTER DATABASE loomio_production SET statement_timeout = '5min';
+ALTER DATABASE loomio_production SET search_path = public, other;
+ALTER DATABASE loomio_production CONNECTION LIMIT 40;
+"""
 
 
 @dataclass
@@ -108,6 +136,73 @@ class Site:
             *("exec", "-i", self.container, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
             *("-U", USER, "-d", database),
             input=script.encode(),
+        )
+
+    def fill(self) -> None:
+        """A little of everything: odd types and names, roles, properties, files of every kind."""
+        self.sql(_SAMPLE)
+        self.attach("abcdefgh", b"attachment")
+        deep = self.uploads / "deep" / "er 🎉"
+        deep.mkdir(parents=True)
+        deep.chmod(0o711)
+        (deep / "with space\nand line").write_bytes(os.urandom(300_000))
+        (deep / os.fsdecode(b"not utf-8 \xff")).write_bytes(b"")
+        (self.uploads / "link").symlink_to("deep/nowhere")
+        (self.uploads / "empty").mkdir(mode=0o2770)
+        for number, path in enumerate(sorted(self.uploads.rglob("*"))):
+            if os.geteuid() == 0:
+                os.chown(path, 1000 + number, 100, follow_symlinks=False)
+            os.utime(path, ns=(1, 1_700_000_000_123_456_000 + number), follow_symlinks=False)
+
+    def attach(self, key: str, content: bytes) -> None:
+        """A file as ActiveStorage would keep it; its row is in the sample."""
+        place = self.storage / key[:2] / key[2:4]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / key).write_bytes(content)
+
+    def big_table(self, rows: int) -> None:
+        """About 100 bytes a row, in no time."""
+        self.sql(
+            "CREATE TABLE big AS SELECT i AS id, md5(i::text) || md5((i + 1)::text) AS text "
+            f"FROM generate_series(1, {rows}) AS i"
+        )
+
+    def database_text(self) -> list[str]:
+        """The whole database as SQL, without what differs from one pg_dump to the next."""
+        text = docker("exec", self.container, "pg_dump", "-U", USER, DATABASE)
+        return [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+
+    def files_text(self) -> list[tuple[object, ...]]:
+        """Every file, directory and link with all that has to come back."""
+        found: list[tuple[object, ...]] = []
+        for root in (self.storage, self.uploads):
+            for path in sorted([root, *root.rglob("*")]):
+                name = path.relative_to(self.root)
+                if any(part.startswith(".loomio-") for part in name.parts):
+                    continue
+                status = path.lstat()
+                attributes = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
+                content: object = None
+                if stat.S_ISLNK(status.st_mode):
+                    content = path.readlink()
+                elif stat.S_ISREG(status.st_mode):
+                    content = path.read_bytes()
+                # A root's own time changes with whatever is kept beside.
+                found.append((str(name), *attributes[: 3 if path == root else 4], content))
+        return found
+
+    def helpers(self) -> list[str]:
+        """Helper containers that are there right now."""
+        return docker("ps", "-aq", "--filter", f"label=org.loomio-pi-stack.helper={self.project}").split()
+
+    def start_agent(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a verb and let it run."""
+        return subprocess.Popen(
+            self.agent(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=clean_environment(),
         )
 
     def agent(self, *arguments: str) -> list[str]:

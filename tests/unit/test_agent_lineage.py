@@ -1,0 +1,75 @@
+"""Whose backups are in the stores: every case in which a Pi must not go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from loomio_backup.catalogue import Lineage
+from loomio_backup.errors import BackupError
+from loomio_backup.lineage import Found, continued, refuse_sudden_emptiness
+from loomio_backup.manifest import AppDataContent, DatabaseContent
+
+from .agent_samples import manifest, summary
+
+OURS = "i" * 32
+OWN = Lineage(OURS, generation=2, sequence=5, previous="loomio_backup_2_5")
+
+
+def test_first_backup_of_all_starts_a_lineage() -> None:
+    started = continued(None, [Found("local", [], [])])
+    assert (started.generation, started.sequence, started.previous) == (1, 0, None)
+    assert len(started.instance) == 32
+    assert started.instance != continued(None, []).instance
+
+
+@pytest.mark.parametrize("found", [Found("drive", [summary()], []), Found("drive", [], ["x.manifest.age"])])
+def test_a_store_with_history_and_a_pi_without_is_refused(found: Found) -> None:
+    with pytest.raises(BackupError, match=r"drive.*disaster_recovery"):
+        continued(None, [Found("local", [], []), found])
+
+
+def test_own_history_is_continued() -> None:
+    found = Found("local", [summary(4, 2), summary(5, 2), summary(9, 1)], [])
+    assert continued(OWN, [found]) == OWN
+
+
+def test_a_store_that_knows_more_is_believed() -> None:
+    """The run that published number 7 died before it could write that down, or the SD card is an old copy."""
+    found = Found("local", [summary(6, 2), summary(7, 2)], [])
+    assert continued(OWN, [found]) == Lineage(OURS, 2, 7, "loomio_backup_2_7")
+
+
+def test_a_higher_generation_means_another_pi_has_taken_over() -> None:
+    with pytest.raises(BackupError, match="another Pi has taken over"):
+        continued(OWN, [Found("local", [summary(5, 2), summary(1, 3)], [])])
+
+
+def test_another_loomio_in_the_same_folder_is_refused() -> None:
+    with pytest.raises(BackupError, match="another Loomio"):
+        continued(OWN, [Found("drive", [summary(1, 1, "j" * 32)], [])])
+
+
+def test_backups_that_no_key_opens_are_refused() -> None:
+    with pytest.raises(BackupError, match=r"do not open.*x\.manifest\.age"):
+        continued(OWN, [Found("drive", [summary(5, 2)], ["x.manifest.age"])])
+
+
+def test_emptiness_after_data_is_a_failure() -> None:
+    refuse_sudden_emptiness(None, rows=0, files=0)
+    refuse_sudden_emptiness(manifest(), rows=1, files=1)
+    with pytest.raises(BackupError, match="loomio_production is empty"):
+        refuse_sudden_emptiness(manifest(), rows=0, files=1)
+    with pytest.raises(BackupError, match="no app-data files"):
+        refuse_sudden_emptiness(manifest(), rows=1, files=0)
+
+
+def test_emptiness_after_emptiness_is_not() -> None:
+    before = manifest(
+        database=DatabaseContent(
+            name="d", postgresql_version="17", server_version_num=170000, schema_migration=None, tables={}
+        ),
+        app_data=AppDataContent(
+            sources=[], files=0, directories=0, symlinks=0, bytes=0, changed_while_read=[]
+        ),
+    )
+    refuse_sudden_emptiness(before, rows=0, files=0)

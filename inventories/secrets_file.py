@@ -9,10 +9,10 @@ import os
 import tempfile
 from pathlib import Path
 
-import pyrage
-
 from inventories.settings import display
 from inventories.validation import SettingsError
+from loomio_backup import age_passphrase
+from loomio_backup.errors import CryptoError, WrongKey
 
 NAME = "secrets.yml.age"
 
@@ -40,24 +40,21 @@ def decrypted(path: Path, passphrase: str) -> str:
     except OSError as error:
         raise SettingsError(f"The secrets file {shown} cannot be read: {error.strerror}.") from None
     try:
-        return pyrage.passphrase.decrypt(data, passphrase).decode()  # type: ignore[no-any-return]
-    except pyrage.DecryptError as error:
-        if "Decryption failed" in str(error):
-            raise SettingsError(
-                f"The secrets file {shown} does not open with this passphrase. "
-                "Nothing was changed; try again."
-            ) from None
-    except UnicodeDecodeError:
-        pass
-    raise SettingsError(
-        f"The secrets file {shown} is damaged, or is not an age file with a passphrase. Nothing was changed; "
-        "put your copy of it in its place."
-    )
+        return age_passphrase.decrypt(data, passphrase, shown).decode()
+    except WrongKey:
+        raise SettingsError(
+            f"The secrets file {shown} does not open with this passphrase. Nothing was changed; try again."
+        ) from None
+    except (CryptoError, UnicodeDecodeError):
+        raise SettingsError(
+            f"The secrets file {shown} is damaged, or is not an age file with a passphrase. Nothing was "
+            "changed; put your copy of it in its place."
+        ) from None
 
 
 def write_new(path: Path, text: str, passphrase: str) -> None:
     """Create the secrets file (0600). Raises `SettingsError` when it exists: it is never overwritten."""
-    data = _encrypted(text, passphrase)
+    data = age_passphrase.encrypt(text.encode(), passphrase)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -77,7 +74,7 @@ def replace(path: Path, text: str, passphrase: str) -> None:
     """Replace the file's content: all of it or, when anything fails, nothing. Raises `SettingsError`."""
     # The name may be a link to where the operator really keeps the file.
     path = path.resolve()
-    data = _encrypted(text, passphrase)
+    data = age_passphrase.encrypt(text.encode(), passphrase)
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -92,10 +89,6 @@ def replace(path: Path, text: str, passphrase: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _encrypted(text: str, passphrase: str) -> bytes:
-    return pyrage.passphrase.encrypt(text.encode(), passphrase, armored=True)  # type: ignore[no-any-return]
 
 
 def _fill(descriptor: int, data: bytes, path: Path) -> None:

@@ -16,13 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from pyrage import DecryptError, passphrase
-
-from loomio_backup import age, fernet, keyfile
-from loomio_backup.errors import AgentError, CryptoError, KeyFileError, WrongKey
+from loomio_backup import age, age_passphrase, fernet, keyfile
+from loomio_backup.errors import AgentError, CryptoError, KeyFileError
 from loomio_backup.streams import BLOCK
 
-_MOST_IN_MEMORY = 16 << 20  # bytes; age files with a passphrase can only be opened whole
+_MOST_IN_MEMORY = 16 << 20  # bytes; age files with a passphrase are small, and opened whole
 
 
 class _Kind(enum.Enum):
@@ -78,7 +76,7 @@ def _check_place(source: Path, destination: Path) -> None:
 
 def _recognise(head: bytes, source: Path) -> _Kind:
     text = head.lstrip()
-    header = _unarmored(text) if text.startswith(b"-----BEGIN AGE ENCRYPTED FILE-----") else head
+    header = _unarmored(text) if text.startswith(age_passphrase.ARMOR) else head
     if header.startswith(b"age-encryption.org/"):
         return _Kind.AGE_WITH_PASSPHRASE if b"\n-> scrypt " in header else _Kind.AGE
     if text.startswith(fernet.START):
@@ -130,15 +128,7 @@ def _opened_whole(file: "_In", text: str, source: Path) -> bytes:
             f"{source.name} is larger than {_MOST_IN_MEMORY >> 20} MiB and encrypted with a passphrase, "
             f"which this program opens only in memory; use age instead: age -d -o OUT {source}"
         )
-    try:
-        return bytes(passphrase.decrypt(data, text))
-    except DecryptError as error:
-        if "Decryption failed" in str(error):
-            raise WrongKey(
-                f"{source.name} cannot be opened with this passphrase. "
-                "Nothing was changed; compare it with the original, character by character."
-            ) from None
-        raise age.damaged(source.name, "it is truncated, or bytes in it were altered") from None
+    return age_passphrase.decrypt(data, text, source.name)
 
 
 @contextlib.contextmanager

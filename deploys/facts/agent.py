@@ -17,7 +17,7 @@ class AgentVersions:
 
     current: str = ""
     installed: tuple[str, ...] = ()
-    partial: tuple[str, ...] = ()
+    leftover: tuple[str, ...] = ()
 
 
 class AgentVersionsFact(FactBase[AgentVersions]):
@@ -28,17 +28,22 @@ class AgentVersionsFact(FactBase[AgentVersions]):
         return AgentVersions()
 
     def command(self, root: str) -> str:
-        place = shlex.quote(root)
-        return f'echo current $(basename "$(readlink {place}/current)"); ls -1t {place}/versions 2>&- || true'
+        # A version without its program is none.
+        return (
+            f"cd {shlex.quote(root)} 2>/dev/null || {{ echo current; exit 0; }}; "
+            'echo current $(basename "$(readlink current)"); '
+            "for name in $(ls -1t versions 2>/dev/null); do "
+            'case "$name" in *.partial) echo "leftover $name"; continue;; esac; '
+            'if test -x "versions/$name/bin/loomio-backup"; then echo "version $name"; '
+            'else echo "leftover $name"; fi; done'
+        )
 
     def process(self, output: list[str]) -> AgentVersions:
-        current = output[0].removeprefix("current").strip()
-        names = [line.strip() for line in output[1:] if line.strip()]
-        return AgentVersions(
-            current,
-            tuple(name for name in names if not name.endswith(".partial")),
-            tuple(name for name in names if name.endswith(".partial")),
-        )
+        found: dict[str, list[str]] = {"current": [], "version": [], "leftover": []}
+        for line in output:
+            kind, _, name = line.strip().partition(" ")
+            found[kind].append(name)
+        return AgentVersions(found["current"][0], tuple(found["version"]), tuple(found["leftover"]))
 
 
 class JsonFact(FactBase[dict[str, Any] | None]):

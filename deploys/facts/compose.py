@@ -17,7 +17,7 @@ command -v docker >/dev/null || { echo absent no docker; exit 0; }
 test -f %DIR%/.env || { echo absent no .env; exit 0; }
 cd %DIR% || exit 1
 docker info >/dev/null 2>&1 || { echo absent no engine; exit 0; }
-services=$(docker compose config --services) || exit 1
+services=$(docker compose config --services 2>/dev/null) || { echo absent no compose file; exit 0; }
 echo "$services" | sed '/./!d; s/^/service /'
 images=$(docker compose config --images) || exit 1
 for image in $(echo "$images" | sort -u); do

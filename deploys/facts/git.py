@@ -15,7 +15,7 @@ test -d %DIR%/.git || {
   echo state absent; exit 0
 }
 cd %DIR% || exit 1
-git status --porcelain --untracked-files=no | sed 's/^/dirty /'
+git -c core.quotePath=off status --porcelain --untracked-files=no | sed 's/^/status /'
 head=$(git rev-parse --verify --quiet 'HEAD^{commit}')
 echo "head $head"
 echo "origin $(git config --get remote.origin.url)"
@@ -49,7 +49,9 @@ class Checkout:
     head: str = ""
     wanted: str = ""
     origin: str = ""
-    dirty: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+    #: Files that are missing and nothing more: to bring them back loses nobody's work.
+    deleted: tuple[str, ...] = ()
 
 
 class CheckoutFact(FactBase[Checkout]):
@@ -73,11 +75,13 @@ class CheckoutFact(FactBase[Checkout]):
 
     def process(self, output: list[str]) -> Checkout:
         found: dict[str, str] = {}
-        dirty = []
+        edited = []
+        deleted = []
         for line in output:
             key, _, value = line.partition(" ")
-            if key == "dirty":
-                dirty.append(value)
+            if key == "status":
+                # Two letters (index, working tree), a space, the name.
+                (deleted if value.startswith(" D") else edited).append(value[3:])
             else:
                 found[key] = value.strip()
         return Checkout(
@@ -85,5 +89,6 @@ class CheckoutFact(FactBase[Checkout]):
             found.get("head", ""),
             found.get("wanted", ""),
             found.get("origin", ""),
-            tuple(dirty),
+            tuple(edited),
+            tuple(deleted),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "Result", "InvocationID")
+PROPERTIES = ("Id", "LoadState", "ActiveState", "NeedDaemonReload", "Result", "InvocationID")
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,12 @@ class UnitsFact(FactBase[dict[str, Unit]]):
         return {}
 
     def command(self, units: tuple[str, ...]) -> str:
-        names = " ".join(shlex.quote(unit) for unit in units)
-        return f"systemctl show --property={','.join(PROPERTIES)} {names} 2>/dev/null || true"
+        # is-enabled looks at the links; what `show` says of them is remembered from the last reload.
+        return (
+            f"for unit in {' '.join(shlex.quote(unit) for unit in units)}; do "
+            f'systemctl show --property={",".join(PROPERTIES)} "$unit" 2>/dev/null; '
+            'echo "Enabled=$(systemctl is-enabled "$unit" 2>/dev/null)"; echo; done'
+        )
 
     def process(self, output: list[str]) -> dict[str, Unit]:
         found = {}
@@ -41,7 +45,7 @@ class UnitsFact(FactBase[dict[str, Unit]]):
                 found[values["Id"]] = Unit(
                     values.get("LoadState", ""),
                     values.get("ActiveState", ""),
-                    values.get("UnitFileState", ""),
+                    values.get("Enabled", ""),
                     values.get("NeedDaemonReload") == "yes",
                     values.get("Result", ""),
                     values.get("InvocationID", ""),

@@ -70,7 +70,7 @@ def old_agent_versions_removed(root: str, version: str) -> Generator[StringComma
     """Remove what earlier installations left, except the version before this one."""
     found = host.get_fact(AgentVersionsFact, root=root)
     others = [name for name in found.installed if name != version]
-    superfluous = [*others[1:], *found.partial]
+    superfluous = [*others[1:], *found.leftover]
     if superfluous:
         yield StringCommand("rm", "-rf", "--", *(f"{root}/versions/{name}" for name in superfluous))
     else:

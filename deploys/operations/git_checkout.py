@@ -25,7 +25,11 @@ def git_checkout(directory: str, repository: str, ref: str) -> Generator[StringC
     if problem:
         raise OperationError(f"{host.name}: {problem}")
     if _pinned(checkout, repository):
-        host.noop(f"{directory} is at {ref} ({checkout.head[:12]})")
+        if checkout.deleted:
+            files = " ".join(shlex.quote(name) for name in checkout.deleted)
+            yield StringCommand(f"cd {shlex.quote(directory)} && git checkout --quiet HEAD -- {files}")
+        else:
+            host.noop(f"{directory} is at {ref} ({checkout.head[:12]})")
         return
     yield StringCommand(_script(directory, repository, ref))
 
@@ -38,9 +42,9 @@ def objection(checkout: Checkout, directory: str, repository: str) -> str | None
             "the Pi "
             f"(sudo mv {directory} {directory}.old) and run this again."
         )
-    if checkout.dirty:
+    if checkout.edited:
         return (
-            f"files of {directory} were changed by hand: {_listed(checkout.dirty)}. Nothing was changed "
+            f"files of {directory} were changed by hand: {_listed(checkout.edited)}. Nothing was changed "
             "there. Keep the "
             f"changes (on the Pi: cd {directory} && git stash) or undo them (git checkout -- .), and run "
             "this again."
@@ -79,6 +83,5 @@ def _script(directory: str, repository: str, ref: str) -> str:
     )
 
 
-def _listed(dirty: tuple[str, ...]) -> str:
-    names = [line[3:] if len(line) > 3 else line for line in dirty]
+def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -10,12 +10,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery, discovery_cache
@@ -515,11 +517,45 @@ def test_the_log(lab: LabDrive) -> None:
     assert lab.log() == []
 
 
+def test_faults_strike_where_and_as_often_as_told(lab: LabDrive, session: AuthorizedSession) -> None:
+    url = f"{lab.url}drive/v3/files"
+    lab.fault(
+        "status",
+        status=503,
+        reason="backendError",
+        retry_after=7,
+        skip=1,
+        match={"method": "GET", "path": "files$"},
+    )
+    answers = [session.get(url) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 503, 200]
+    assert answers[1].headers["Retry-After"] == "7"
+    assert lab.faults()[0]["struck"] == 1
+    lab.clear_faults()
+    lab.fault("latency", seconds=0.3)
+    begun = time.monotonic()
+    session.get(url)
+    assert time.monotonic() - begun >= 0.3
+    lab.fault("drop-before-commit", match={"name": "doomed*"})
+    assert session.post(url, json={"name": "spared"}).status_code == 200
+    with pytest.raises(requests.ConnectionError):
+        session.post(url, json={"name": "doomed one"})
+    lab.fault("drop-after-commit", match={"name": "doomed*"})
+    with pytest.raises(requests.ConnectionError):
+        session.post(url, json={"name": "doomed two"})
+    assert sorted(file["name"] for file in lab.files()) == ["doomed two", "spared"]
+    lab.fault("slow", bytes_per_second=1_000_000, match={"upload": True})
+    begun = time.monotonic()
+    session.post(f"{lab.url}upload/drive/v3/files?uploadType=media", data=bytes(500_000))
+    assert time.monotonic() - begun >= 0.4
+    lab.fault("invalid-grant")
+    lab.post("state", {"end_access_tokens": True})
+    with pytest.raises(RefreshError, match="invalid_grant"):
+        session.get(url)
+
+
 def test_the_back_door_refuses_nonsense(lab: LabDrive) -> None:
-    for path, body in (
-        ("faults", {"kind": "nonsense"}),
-        ("faults", {"kind": "slow", "match": {"nonsense": 1}}),
-    ):
-        assert requests.post(f"{lab.url}_lab/{path}", json=body).status_code == 400
+    for rule in ({"kind": "nonsense"}, {"kind": "corrupt", "match": {"nonsense": 1}}, {"kind": "slow"}):
+        assert requests.post(f"{lab.url}_lab/faults", json=rule).status_code == 400
     assert requests.get(f"{lab.url}_lab/nonsense").status_code == 404
     assert requests.post(f"{lab.url}_lab/damage", json={"name": "nothing"}).status_code == 404

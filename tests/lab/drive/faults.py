@@ -35,24 +35,23 @@ from typing import Any
 from .errors import ApiError, ConnectionDropped, TokenError
 from .exchange import Effects, Exchange, pause
 
-KINDS = frozenset(
-    {
-        "status",
-        "drop-before-commit",
-        "drop-after-commit",
-        "commit-then-status",
-        "partial",
-        "missing-range",
-        "expired-session",
-        "unauthorized",
-        "invalid-grant",
-        "hide",
-        "corrupt",
-        "truncate",
-        "slow",
-        "latency",
-    }
-)
+# What there is, and the options without which a rule makes no sense.
+KINDS: dict[str, tuple[str, ...]] = {
+    "status": ("status",),
+    "drop-before-commit": (),
+    "drop-after-commit": (),
+    "commit-then-status": (),
+    "partial": ("keep",),
+    "missing-range": (),
+    "expired-session": (),
+    "unauthorized": (),
+    "invalid-grant": (),
+    "hide": ("seconds",),
+    "corrupt": (),
+    "truncate": ("at",),
+    "slow": ("bytes_per_second",),
+    "latency": ("seconds",),
+}
 # Where a kind means something; a rule does not waste its strikes elsewhere. Others strike anywhere.
 _PLACES = {
     "partial": ("upload.chunk",),
@@ -79,9 +78,7 @@ class Rule:
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Rule:
-        """From JSON; ApiError 400 for a kind or matcher that does not exist, so that no rule is silently
-        idle.
-        """
+        """From JSON; ApiError 400 for what makes no sense, so that no rule is silently idle."""
         options = dict(raw)
         kind, match = options.pop("kind", ""), options.pop("match", {})
         times, skip = options.pop("times", 1), options.pop("skip", 0)
@@ -91,6 +88,8 @@ class Rule:
             raise ApiError(
                 400, f"Unknown matcher {sorted(unknown)}; there are: {', '.join(sorted(_MATCHERS))}."
             )
+        if missing := [name for name in KINDS[kind] if name not in options]:
+            raise ApiError(400, f"A rule of kind {kind} needs: {', '.join(missing)}.")
         return cls(kind, match, times, skip, options)
 
     def fits(self, exchange: Exchange) -> bool:

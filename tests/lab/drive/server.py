@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,7 +14,7 @@ from .errors import ApiError, ConnectionDropped
 from .exchange import BLOCK, Body, Exchange, Response, Slice, pause
 from .log import RequestLog
 
-_DRAIN_LIMIT = 1024 * 1024
+_DRAIN_LIMIT = 64 * 1024 * 1024  # of an unwanted body: less, and a client would see a reset, not the answer
 
 
 class Server(ThreadingHTTPServer):
@@ -89,8 +90,12 @@ class _Connection(BaseHTTPRequestHandler):
                         "backendError",
                     )
             except ApiError as error:
-                kind = {"Content-Type": "application/json; charset=UTF-8"}
-                response = Response(error.status, error.body(), kind | error.headers)
+                response = _as_response(error)
+            except (ConnectionDropped, ConnectionError):
+                raise
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not look like a lost connection
+                traceback.print_exc()
+                response = _as_response(ApiError(500, f"The emulator failed: {error!r}", "emulatorFailed"))
             if exchange.effects.drop_answer:
                 raise ConnectionDropped
             self._settle(exchange)
@@ -160,6 +165,11 @@ class _Connection(BaseHTTPRequestHandler):
                 pause(len(block) / effects.bytes_per_second)
         if cut < length and not effects.honest_length:
             raise ConnectionDropped
+
+
+def _as_response(error: ApiError) -> Response:
+    kind = {"Content-Type": "application/json; charset=UTF-8"}
+    return Response(error.status, error.body(), kind | error.headers)
 
 
 def _blocks(response: Response, length: int, bytes_per_second: int) -> Iterator[bytes]:

@@ -1,9 +1,13 @@
 """`loomio-pi`: what the operator types, apart from pyinfra itself. One file per verb; this is the list."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from deploys.console import deploy, secrets
+from inventories.passphrase import VARIABLE as PASSPHRASE_VARIABLE
+from inventories.settings import VARIABLE as SETTINGS_VARIABLE
 from inventories.validation import SettingsError
 
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
@@ -24,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\nloomio-pi: there is no verb {given[0]!r}.", file=sys.stderr)
         return 2
     verb, _ = VERBS[given[0]]
+    for variable in (SETTINGS_VARIABLE, PASSPHRASE_VARIABLE):
+        # Relative to where the command is typed, also for what is started elsewhere.
+        if value := os.environ.get(variable):
+            os.environ[variable] = str(Path(value).absolute())
     try:
         return verb(given[1:])
     except SettingsError as error:

@@ -40,6 +40,8 @@ def _note(rehearsal: Rehearsal, found: Comparison) -> None:
     report.files, report.files_differing = found.files, len(found.files_differing)
     report.attachments, report.attachments_broken = found.attachments, len(found.attachments_broken)
     report.ledger_entries = found.ledger.rows
+    whole = found.ledger.gap_free and found.ledger.agrees
+    report.ledger_differing = 0 if whole else max(1, len(found.ledger.details))
     report.rows_lost = before.ledger_number - found.ledger.rows
     differences = list(found.differences())
     report.problems += differences[:MOST_NAMED]

@@ -39,6 +39,7 @@ class Report:
     attachments: int = 0
     attachments_broken: int = -1
     ledger_entries: int = 0
+    ledger_differing: int = -1
     env_differing: int = -1
     objects_differing: int = -1
     web_status: int = 0
@@ -78,7 +79,7 @@ class Report:
             _row("Database", f"{self.rows:,} rows in {self.tables} tables: {_differ(self.rows_differing)}"),
             _row("Files", f"{self.files:,} files: {_differ(self.files_differing)}"),
             _row("Attachments", f"{self.attachments:,} attachments: {_broken(self.attachments_broken)}"),
-            _row("Ledger", f"{self.ledger_entries:,} entries, without a gap" if self.ok else "see below"),
+            _row("Ledger", f"{self.ledger_entries:,} entries: {_differ(self.ledger_differing)}"),
             _row("Settings", f"application keys in .env: {_differ(self.env_differing)}"),
             _row("Web", f"answers {self.web_status}"),
             _row("In all", _span(self.total_seconds)),

@@ -46,32 +46,54 @@ class AgentVersionsFact(FactBase[AgentVersions]):
         return AgentVersions(found["current"][0], tuple(found["version"]), tuple(found["leftover"]))
 
 
-class JsonFact(FactBase[dict[str, Any] | None]):
-    """A JSON document that a command prints; None when it prints nothing."""
-
-    abstract = True
-
-    def process(self, output: list[str]) -> dict[str, Any] | None:
-        text = "\n".join(output).strip()
-        if not text:
-            return None
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise FactProcessError(f"no JSON came back: {error}") from error
-        if not isinstance(document, dict):
-            raise FactProcessError("a JSON object was expected")
-        return document
+def _document(output: list[str]) -> dict[str, Any] | None:
+    """The JSON object that a command printed; None when it printed nothing."""
+    text = "\n".join(output).strip()
+    if not text:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise FactProcessError(f"no JSON came back: {error}") from error
+    if not isinstance(document, dict):
+        raise FactProcessError("a JSON object was expected")
+    return document
 
 
-class RestoreResultFact(JsonFact):
-    """What the agent wrote down about the last restore; None when there was none. Needs root."""
+@dataclass(frozen=True)
+class RestoreState:
+    """How far the last restore on this Pi came.
 
-    def command(self, path: str) -> str:
-        return f"test ! -f {shlex.quote(path)} || cat {shlex.quote(path)}"
+    `journal`: preparing (nothing live was touched), switching (it must be finished), done, or "" without one.
+    `result`: the agent's report of the last finished restore.
+    """
+
+    journal: str = ""
+    result: dict[str, Any] | None = None
 
 
-class BackupCheckFact(JsonFact):
+class RestoreStateFact(FactBase[RestoreState]):
+    """The RestoreState, from the agent's two files. Needs root."""
+
+    @staticmethod
+    def default() -> RestoreState:
+        return RestoreState()
+
+    def command(self, journal: str, result: str) -> str:
+        return (
+            f'sed -n \'s/^ *"state": "\\([a-z]*\\)".*/journal \\1/p\' {shlex.quote(journal)} 2>/dev/null; '
+            f"cat {shlex.quote(result)} 2>/dev/null || true"
+        )
+
+    def process(self, output: list[str]) -> RestoreState:
+        journal = ""
+        if output[0].startswith("journal "):
+            journal = output[0].removeprefix("journal ").strip()
+            output = output[1:]
+        return RestoreState(journal, _document(output))
+
+
+class BackupCheckFact(FactBase[dict[str, Any] | None]):
     """The agent's own verdict on the newest backup in a store. Needs root; its exit status is part of the
     verdict.
     """
@@ -79,3 +101,6 @@ class BackupCheckFact(JsonFact):
     def command(self, store: str) -> str:
         # The sentence on stderr is for people; the verdict is the JSON, or its absence.
         return f"loomio-backup check --store {shlex.quote(store)} --json || true"
+
+    def process(self, output: list[str]) -> dict[str, Any] | None:
+        return _document(output)

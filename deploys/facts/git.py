@@ -75,8 +75,8 @@ class CheckoutFact(FactBase[Checkout]):
 
     def process(self, output: list[str]) -> Checkout:
         found: dict[str, str] = {}
-        edited = []
-        deleted = []
+        edited: list[str] = []
+        deleted: list[str] = []
         for line in output:
             key, _, value = line.partition(" ")
             if key == "status":

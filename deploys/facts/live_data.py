@@ -8,11 +8,13 @@ from pyinfra.api.facts import FactBase
 
 # Tables that have rows. Rails' own two bookkeeping tables say nothing about people's data.
 _QUERY = r"""
-SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
-AND c.relname NOT IN ('schema_migrations', 'ar_internal_metadata')
-AND (xpath('/row/n/text()', query_to_xml(
-  format('SELECT count(*) AS n FROM (SELECT 1 FROM %I.%I LIMIT 1) AS some', n.nspname, c.relname),
+WITH present AS MATERIALIZED (
+  SELECT n.nspname, c.relname
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+  AND c.relname NOT IN ('schema_migrations', 'ar_internal_metadata'))
+SELECT count(*) FROM present WHERE (xpath('/row/n/text()', query_to_xml(
+  format('SELECT count(*) AS n FROM (SELECT 1 FROM %I.%I LIMIT 1) AS one', nspname, relname),
   false, true, '')))[1]::text <> '0'
 """
 

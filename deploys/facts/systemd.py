@@ -21,6 +21,11 @@ class Unit:
     result: str
     invocation: str
 
+    @property
+    def running(self) -> bool:
+        """A oneshot that has not ended, or a service that is up."""
+        return self.active in ("active", "activating", "deactivating", "reloading")
+
 
 class UnitsFact(FactBase[dict[str, Unit]]):
     """Name to Unit, for the units asked for; empty where there is no systemd."""

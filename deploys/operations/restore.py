@@ -12,13 +12,14 @@ from pyinfra.api.state import State
 from pyinfra.context import host
 
 from deploys.facts.live_data import LiveDataFact
+from deploys.facts.systemd import UnitsFact
 
 from .run import complain, own_arguments
 
 #: How to say that data may be replaced; also what people are told to type.
 REPLACE = "--data replace_live_data=yes"
 #: What the follower prints when the unit has ended; without it the connection was lost.
-VERDICT = "restore-unit-result="
+VERDICT = "The restore has ended: "
 
 # Starts the unit unless it runs already, prints its journal from its first line on, ends when the unit ends.
 # %UNIT% and %CURSOR% are quoted. The journal is read again and again from where it was left, so no line is
@@ -33,6 +34,7 @@ running() {
 if running; then
   echo "A restore is running already: following it."
 else
+  %PREPARE% || exit 1
   before=$(property InvocationID)
   systemctl reset-failed %UNIT% 2>/dev/null
   systemctl start --no-block %UNIT% || exit 1
@@ -57,31 +59,33 @@ echo "%VERDICT%$(property Result)"
 
 
 @operation()
-def restored(unit: str, project: str, replace: bool) -> Generator[PyinfraCommand, None, None]:
-    """Bring the data back through `unit`, which restores the newest backup; fails where it would replace live
-    data.
+def restored(
+    unit: str, project: str, options: str, replace: bool, finish: bool
+) -> Generator[PyinfraCommand, None, None]:
+    """Bring the data back through `unit`, which restores the newest backup.
 
-    `replace` says that live data may go. An active unit is followed, never started twice.
+    Fails where it would replace live data, unless `replace` says that it may go, or `finish` that a restore
+    which has begun to replace it was interrupted. An active unit is followed, never started twice. `options`
+    is the unit's file of options.
     """
     arguments = own_arguments(host)
     cursor = host.get_temp_filename(f"{unit}-cursor", temp_directory=arguments.get("_temp_dir"))
 
     def follow(state: State, host: Host) -> bool:
-        done, output = host.run_shell_command(
-            StringCommand(
-                f"systemctl is-active --quiet {unit} || systemctl show -p ActiveState --value {unit}"
-            ),
-            **arguments,
-        )
-        active = done and (not output.stdout_lines or output.stdout_lines[-1] == "activating")
+        units = host.get_fact(UnitsFact, units=(unit,), **arguments)
+        if unit in units and units[unit].running:
+            return _follow(host, unit, cursor, "", arguments)
         live = host.get_fact(LiveDataFact, project=project, **arguments)
-        if not active and live.state == "unknown":
+        if live.state == "unknown":
             return complain(
                 host, f"Cannot tell whether this Pi holds data ({live.reason}). Nothing was restored."
             )
-        if not active and live.state == "rows" and not replace:
+        if live.state == "rows" and not replace and not finish:
             return complain(host, live_data_sentence(live.tables))
-        return _follow(host, unit, cursor, arguments)
+        prepare = f"rm -f {options}"
+        if replace:
+            prepare = f"echo RESTORE_OPTIONS=--replace-live-data > {options}"
+        return _follow(host, unit, cursor, prepare, arguments)
 
     yield FunctionCommand(follow, (), {})
 
@@ -95,7 +99,7 @@ def live_data_sentence(tables: int) -> str:
     )
 
 
-def _follow(host: Host, unit: str, cursor: str, arguments: dict[str, object]) -> bool:
+def _follow(host: Host, unit: str, cursor: str, prepare: str, arguments: dict[str, object]) -> bool:
     client = getattr(host.connector, "client", None)
     if client is not None:
         # A restore can be silent for minutes, and routers forget silent connections.
@@ -103,6 +107,7 @@ def _follow(host: Host, unit: str, cursor: str, arguments: dict[str, object]) ->
     script = (
         _FOLLOW.replace("%UNIT%", shlex.quote(unit))
         .replace("%CURSOR%", shlex.quote(cursor))
+        .replace("%PREPARE%", prepare or "true")
         .replace("%VERDICT%", VERDICT)
     )
     _done, output = host.run_shell_command(StringCommand(script), print_output=True, **arguments)

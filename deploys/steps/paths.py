@@ -23,7 +23,10 @@ AGENT_SETTINGS = "/etc/loomio-backup"
 CREDENTIALS = f"{AGENT_SETTINGS}/credentials"
 OPERATOR = f"{AGENT_SETTINGS}/operator"
 AGENT_STATE = "/var/lib/loomio-backup"
+RESTORE_JOURNAL = f"{AGENT_STATE}/restore-journal.json"
 RESTORE_RESULT = f"{AGENT_STATE}/restore-result.json"
+#: Options of the next restore; gone with a reboot.
+RESTORE_OPTIONS = "/run/loomio-restore.env"
 
 BACKUP_SERVICE = "loomio-backup.service"
 BACKUP_TIMER = "loomio-backup.timer"

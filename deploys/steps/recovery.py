@@ -2,39 +2,50 @@
 it took.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
-from pyinfra.api.state import State
+from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.operations import python
 
-from deploys.facts.agent import RestoreResultFact
+from deploys.facts.agent import RestoreState, RestoreStateFact
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import REPLACE, live_data_sentence, restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import privilege, verification
-from deploys.steps.paths import BACKUP_TIMER, PROJECT, RESTORE_RESULT, RESTORE_SERVICE, WEB_URL
+from deploys.steps.paths import (
+    BACKUP_TIMER,
+    PROJECT,
+    RESTORE_JOURNAL,
+    RESTORE_OPTIONS,
+    RESTORE_RESULT,
+    RESTORE_SERVICE,
+    WEB_URL,
+)
 from deploys.steps.preflight import Target
 
 
 def refuse_during_restore(host: Host, target: Target) -> None:
-    """A setup would start the app in the middle of a restore. Raises DeployError while one runs."""
-    unit = host.get_fact(UnitsFact, units=(RESTORE_SERVICE,)).get(RESTORE_SERVICE)
-    if unit and unit.active in ("active", "activating"):
+    """A setup would start the app in the middle of a restore. Raises DeployError while one is unfinished."""
+    situation = _situation(host)
+    if situation.running or situation.state.journal == "switching":
+        word = "is running" if situation.running else "was interrupted half-way"
         raise DeployError(
-            f"{target.name}: a restore is running on this Pi. Nothing was changed. "
-            "Follow it with: loomio-pi deploy disaster_recovery"
+            f"{target.name}: a restore {word} on this Pi. Nothing was changed. "
+            "Follow it to its end with: loomio-pi deploy disaster_recovery"
         )
 
 
 def refuse_live_data(host: Host, target: Target) -> None:
     """Raises DeployError where a recovery would replace data and was not told to."""
-    if replace_wanted(host) or is_resumed(host):
+    situation = _situation(host)
+    if replace_wanted(host) or situation.running or situation.unfinished or situation.restored:
         return
     live = host.get_fact(LiveDataFact, project=PROJECT)
     if live.state == "rows":
@@ -46,43 +57,59 @@ def replace_wanted(host: Host) -> bool:
     word = host.data.get("replace_live_data")
     if word not in (None, False, True, "yes", "no"):
         raise DeployError(
-            f"replace_live_data={word!r} is not understood. Nothing was changed. Say {REPLACE}, or leave it "
-            "out."
+            f"replace_live_data={word!r} is not understood. Nothing was changed. "
+            f"Say {REPLACE}, or leave it out."
         )
     return word in (True, "yes")
 
 
-def is_resumed(host: Host) -> bool:
-    """A recovery that was interrupted: its restore runs or is done, and its last step is to come."""
+@dataclass(frozen=True)
+class Situation:
+    """Where a recovery that was started before has come to."""
+
+    restore: Unit | None
+    timer: Unit | None
+    state: RestoreState
+
+    @property
+    def running(self) -> bool:
+        """The restore runs now."""
+        return bool(self.restore and self.restore.running)
+
+    @property
+    def unfinished(self) -> bool:
+        """The restore had begun to replace what is live when it was interrupted: it can only be finished."""
+        return self.state.journal == "switching"
+
+    @property
+    def restored(self) -> bool:
+        """The data is back, but the timer, which is enabled last, is not on: the rest is to be done."""
+        finished = self.state.result is not None and self.state.journal == "done"
+        return finished and not (self.timer and self.timer.enabled == "enabled")
+
+
+def _situation(host: Host) -> Situation:
     units = host.get_fact(UnitsFact, units=(RESTORE_SERVICE, BACKUP_TIMER))
-    restore = units.get(RESTORE_SERVICE)
-    if restore and restore.active in ("active", "activating"):
-        return True
-    return is_restored(units.get(BACKUP_TIMER), host.get_fact(RestoreResultFact, path=RESTORE_RESULT))
-
-
-def is_restored(timer: Unit | None, result: dict[str, Any] | None) -> bool:
-    """The data is back, but the timer, which is enabled last, is not on."""
-    return bool(result) and not (timer and timer.enabled == "enabled")
+    state = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT)
+    return Situation(units.get(RESTORE_SERVICE), units.get(BACKUP_TIMER), state)
 
 
 @deploy("Recovery")
 def restore(host: Host, target: Target) -> None:
     """Bring the newest backup back, unless an interrupted recovery has done so already."""
+    situation = _situation(host)
     replace = replace_wanted(host)
-
-    def needed() -> bool:
-        units = host.get_fact(UnitsFact, units=(RESTORE_SERVICE, BACKUP_TIMER))
-        done = is_restored(units.get(BACKUP_TIMER), host.get_fact(RestoreResultFact, path=RESTORE_RESULT))
-        return replace or not done
-
+    if situation.restored and not replace:
+        logger.info(f"{host.print_prefix}The data was restored before; going on from there.")
+        return
     restored(
         name="Restore the newest backup from "
         + ("Google Drive" if target.settings.backup.drive else "the local store"),
         unit=RESTORE_SERVICE,
         project=PROJECT,
+        options=RESTORE_OPTIONS,
         replace=replace,
-        _if=needed,
+        finish=situation.unfinished,
     )
 
 
@@ -107,24 +134,39 @@ def verify(target: Target) -> None:
 def report(target: Target) -> None:
     """Print which backup it was, how old it was, and what took how long."""
 
-    def tell(state: State, host: Host) -> bool:
-        result = host.get_fact(RestoreResultFact, path=RESTORE_RESULT, **privilege.arguments(host))
-        for line in report_lines(target.name, result or {}):
-            logger.info(f"{host.print_prefix}{line}")
+    def keep(state: State, host: Host) -> bool:
+        as_root = privilege.arguments(host)
+        found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
+        lines = report_lines(target.name, found.result or {})
+        state.add_callback_handler(_LastWords(host.name, lines))  # type: ignore[no-untyped-call]
         return True
 
-    python.call(name="Report", function=tell)
+    python.call(name="Read the agent's report", function=keep)
+
+
+class _LastWords(BaseStateCallback):
+    """Prints the report when pyinfra disconnects: after its long table of operations, where it is seen."""
+
+    def __init__(self, name: str, lines: list[str]) -> None:
+        self.name = name
+        self.lines = lines
+
+    def host_disconnect(self, _state: State, host: Host) -> None:  # type: ignore[override]
+        if host.name == self.name:
+            logger.info("\n" + "\n".join(self.lines))
 
 
 def report_lines(name: str, result: dict[str, Any]) -> list[str]:
-    """What a person wants to read at the end of that evening."""
-    lines = [f"{name} is back."]
-    if backup := result.get("backup"):
-        lines.append(f"Restored: {backup}")
+    """What a person wants to read at the end of that evening; `result` is the agent's report."""
+    lines = [
+        f"{name} is back, from {result.get('backup', 'a backup')}: "
+        f"{result.get('rows', 0)} rows in {result.get('tables', 0)} tables, {result.get('files', 0)} files."
+    ]
     if (age := result.get("age_seconds")) is not None:
-        lines.append(f"It was {spoken(age)} old: what was written later than that is lost.")
-    for phase, seconds in (result.get("phases") or {}).items():
-        lines.append(f"  {phase:<28} {spoken(seconds)}")
+        lines.append(f"What was written in the last {spoken(age)} before the restore is not in it.")
+    lines += [f"  {phase:<12}{spoken(seconds)}" for phase, seconds in (result.get("phases") or {}).items()]
+    if kept := result.get("database_kept_as"):
+        lines.append(f"The database that was here before is kept as {kept}.")
     return lines
 
 

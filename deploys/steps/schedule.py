@@ -13,6 +13,7 @@ from deploys.steps.paths import (
     BACKUP_SERVICE,
     BACKUP_TIMER,
     CREDENTIALS,
+    RESTORE_OPTIONS,
     RESTORE_SERVICE,
 )
 from deploys.steps.preflight import Target
@@ -36,7 +37,11 @@ def place(target: Target) -> None:
             "on_calendar": cron.on_calendar(backup.schedule, target.settings.timezone),
             "jitter_seconds": backup.jitter_seconds,
         },
-        RESTORE_SERVICE: {**common, "store": "drive" if backup.drive else "local"},
+        RESTORE_SERVICE: {
+            **common,
+            "store": "drive" if backup.drive else "local",
+            "options": RESTORE_OPTIONS,
+        },
     }
     for unit in UNITS:
         files.put(

@@ -1,0 +1,92 @@
+"""Whatever of setup's files goes missing, the next setup puts back: just that, nothing else changes."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatch
+
+import pytest
+
+from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
+from tests.lab.pi import Pi
+
+from .conftest import Drill
+
+pytestmark = [pytest.mark.lab, pytest.mark.drill]
+
+RELOAD = "Schedule | Make systemd read the units"
+#: Managed file (a pattern) → the operations that its loss must set going.
+OPERATIONS = {
+    "/etc/docker/daemon.json": {"Docker | Configure the engine (daemon.json)"},
+    "/opt/loomio-pi-stack/.env": {"Stack | Write the stack's .env"},
+    "/opt/loomio-pi-stack/files/stack/docker-compose.yml": {"Stack | Clone the stack's repository at lab"},
+    "/opt/loomio-backup/versions/*": {"Agent | Install the agent *"},
+    "/opt/loomio-backup/current": {"Agent | Install the agent *"},
+    "/usr/local/bin/loomio-backup": {"Agent | Put loomio-backup on the path"},
+    "/etc/loomio-backup/config.yml": {"Agent | Write the agent's configuration"},
+    "/etc/loomio-backup/credentials/identity": {"Agent | Write the credential identity"},
+    "/etc/loomio-backup/credentials/signing_key": {"Agent | Write the credential signing_key"},
+    "/etc/loomio-backup/credentials/drive.json": {"Agent | Write the credential drive.json"},
+    "/etc/loomio-backup/operator/pi.yml": {"Agent | Keep the operator's pi.yml for the backups"},
+    "/etc/loomio-backup/operator/secrets.yml.age": {
+        "Agent | Keep the operator's secrets.yml.age for the backups"
+    },
+    "/etc/systemd/system/loomio-backup.service": {"Schedule | Write loomio-backup.service", RELOAD},
+    "/etc/systemd/system/loomio-backup.timer": {"Schedule | Write loomio-backup.timer", RELOAD},
+    "/etc/systemd/system/loomio-restore.service": {"Schedule | Write loomio-restore.service", RELOAD},
+    "/etc/systemd/system/timers.target.wants/loomio-backup.timer": {"Schedule | Enable the backup timer"},
+}
+#: What Debian's packages put below the managed folders is theirs, not setup's.
+OF_PACKAGES = ("/etc/systemd/system/*docker*", "/etc/systemd/system/*containerd*", "/etc/docker/key.json")
+
+
+def files(pi: Pi) -> set[str]:
+    return set(json.loads(pi.run("python3", "-", *MANAGED, input=WALK.encode())))
+
+
+def managed_files(drill: Drill) -> list[str]:
+    """What setup brought to the Pi; one file each stands for the agent's tree and for the clone."""
+    fresh = drill.rehearsal.lab.new_pi()
+    try:
+        brought = files(drill.rehearsal.pi) - files(fresh)
+    finally:
+        fresh.destroy()
+    tree = {path for path in brought if path.startswith("/opt/loomio-backup/versions/")}
+    clone = {
+        path for path in brought if path.startswith("/opt/loomio-pi-stack/") and not path.endswith("/.env")
+    }
+    stand_ins = {
+        path for path in (*tree, *clone) if fnmatch(path, "*/bin/loomio-backup") or path in OPERATIONS
+    }
+    packages = {path for path in brought for pattern in OF_PACKAGES if fnmatch(path, pattern)}
+    return sorted((brought - tree - clone - packages) | stand_ins)
+
+
+def expected(path: str) -> set[str]:
+    found = [operations for pattern, operations in OPERATIONS.items() if fnmatch(path, pattern)]
+    assert found, f"setup brings {path}, and no operation is known for it"
+    return found[0]
+
+
+def test_each_missing_file_is_put_back_by_its_own_operations(trixie: Drill) -> None:
+    rehearsal = trixie.rehearsal
+    pi, paths = rehearsal.pi, managed_files(trixie)
+    assert len(paths) >= len(OPERATIONS) - 1, paths
+    before = Fingerprint.of(pi)
+    wrong = []
+    for path in paths:
+        pi.run("rm", path)
+        finished = rehearsal.operator.deploy("setup")
+        assert finished.code == 0, finished.output[-3000:]
+        changed = finished.changed()
+        unmatched = [name for name in changed if not any(fnmatch(name, wish) for wish in expected(path))]
+        missing = [wish for wish in expected(path) if not any(fnmatch(name, wish) for name in changed)]
+        if unmatched or missing:
+            wrong.append(f"{path}: changed {changed}")
+    after = Fingerprint.of(pi)
+    assert wrong == []
+    assert after.containers == before.containers
+    for path in paths:
+        # Content, mode and owner are back; the time is that of the repair.
+        (content, _, *rights), (content_before, _, *rights_before) = after.files[path], before.files[path]
+        assert (content, rights) == (content_before, rights_before), path

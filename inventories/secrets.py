@@ -84,7 +84,7 @@ class Encryption(Group):
     """The keys of the backups."""
 
     identity: Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)] = Field(
-        description="the age identity that opens the backups, AGE-SECRET-KEY-1…"
+        description="the age identity (AGE-SECRET-KEY-1…) that opens the backups"
     )
     signing_key: Annotated[SecretStr, AfterValidator(_signing_key), BeforeValidator(_secret)] = Field(
         description="the key that signs manifests, base64 of 32 bytes"

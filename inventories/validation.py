@@ -171,12 +171,12 @@ def _sentence(model: type[BaseModel], document: Document, error: ErrorDetails, s
     if text is None and error["type"] == "value_error":
         # About a whole group: the problem says it all.
         return f"{start} {problem}."
+    if text == "":
+        return f"{start} is empty{expected}"
+    if error["type"] == "string_type" and text is not None:
+        problem += " to YAML (put it in quotes)"
     if secret or error["type"] == HIDDEN or text is None:
         return f"{start} {problem}{expected}"
-    if error["type"] == "string_type" and text:
-        problem += " to YAML (put it in quotes)"
-    if not text:
-        return f"{start} is empty{expected}"
     return f"{start}: {_shown(text)} {problem}{expected}"
 
 

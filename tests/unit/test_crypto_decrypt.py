@@ -4,8 +4,10 @@ import base64
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,6 +260,27 @@ def test_a_full_disk(bench: Bench) -> None:
     assert done.returncode == 1
     assert done.stderr == "loomio-backup: out cannot be written: File too large.\n"
     assert bench.files() == before
+
+
+def test_an_interrupted_run_leaves_nothing(bench: Bench) -> None:
+    """IN is a pipe that delivers half of the object, and then nothing more."""
+    os.mkfifo(bench.path / "pipe")
+    before = set(bench.path.iterdir())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            [*PROGRAM, "--key-file", "identity", "pipe", "out"],
+            cwd=bench.path, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with (bench.path / "pipe").open("wb", buffering=0) as pipe:
+            pipe.write((bench.path / "binary.age").read_bytes()[:80_000])
+            deadline = time.monotonic() + 30
+            while set(bench.path.iterdir()) == before and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        assert process.returncode not in (0, None)
+        assert "Traceback" not in errors
+        assert set(bench.path.iterdir()) == before
 
 
 def test_a_large_age_file_with_a_passphrase_is_refused_with_the_command_to_use(bench: Bench) -> None:

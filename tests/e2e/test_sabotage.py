@@ -1,4 +1,4 @@
-"""Whatever is damaged after a recovery, the comparison finds and names it: else its praise is worth nothing."""
+"""Whatever is damaged after a recovery, the comparison finds and names it: else its praise means nothing."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ def _environment() -> dict[str, str]:
 def main(arguments: Sequence[str]) -> int:
     """The verb: NAME and options of pyinfra."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: loomio-pi deploy NAME [options of pyinfra]\n\nNAME: {', '.join(names())}")
+        usage = f"usage: loomio-pi deploy NAME [options of pyinfra]\n\nNAME: {', '.join(names())}"
+        print(usage, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2
     try:
         return run(arguments[0], arguments[1:])

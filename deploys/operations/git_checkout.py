@@ -39,8 +39,7 @@ def objection(checkout: Checkout, directory: str, repository: str) -> str | None
     if checkout.state == "foreign":
         return (
             f"{directory} holds files, and is no git clone. Nothing was changed there. Move them away on "
-            "the Pi "
-            f"(sudo mv {directory} {directory}.old) and run this again."
+            f"the Pi (sudo mv {directory} {directory}.old) and run this again."
         )
     if checkout.edited:
         return (

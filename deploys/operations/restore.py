@@ -94,8 +94,8 @@ def live_data_sentence(tables: int) -> str:
     """What people read when a recovery would replace data."""
     return (
         f"This Pi holds data ({tables} tables of its database have rows). Nothing was restored, and the "
-        "data is untouched. "
-        f"Is this the right Pi? To replace its data with the newest backup, say so: {REPLACE}"
+        "data is untouched. Is this the right Pi? To replace its data with the newest backup, say so: "
+        f"{REPLACE}"
     )
 
 
@@ -116,8 +116,7 @@ def _follow(host: Host, unit: str, cursor: str, prepare: str, arguments: dict[st
         return complain(
             host,
             "The connection to the Pi was lost. The restore goes on there by itself, and nothing is in "
-            "danger. "
-            "Run the same command again to follow it.",
+            "danger. Run the same command again to follow it.",
         )
     if verdicts[-1] != "success":
         return complain(

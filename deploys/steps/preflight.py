@@ -49,7 +49,7 @@ def check(host: Host) -> Target:
 
     Raises DeployError: what is wrong, that nothing was changed, and what to do.
     """
-    target = look(host)
+    target = identify(host)
     for problem in (
         system_problem(target.machine),
         docker_problem(target.machine, target.settings),
@@ -58,14 +58,20 @@ def check(host: Host) -> Target:
     ):
         if problem:
             raise DeployError(f"{target.name}: {problem} Nothing was changed.")
+    become_root(host, target)
     _refuse_edited_clone(host, target)
     return target
 
 
 def look(host: Host) -> Target:
-    """Identify the machine and become able to use sudo on it, without judging anything else."""
-    settings: Settings = host.data.settings
-    secrets: Secrets = host.data.secrets
+    """Identify the machine and become able to use sudo on it, for deploys that only read."""
+    target = identify(host)
+    become_root(host, target)
+    return target
+
+
+def identify(host: Host) -> Target:
+    """Ask the machine what it is. Raises DeployError when it is nothing that we can work with."""
     name: str = host.data.host_name
     machine = host.get_fact(MachineFact, _sudo=False)
     if machine is None:
@@ -76,14 +82,17 @@ def look(host: Host) -> Target:
     if machine.uid == 0:
         raise DeployError(
             f"{name}: logged in as root. Nothing was changed. The stack belongs to an ordinary user who may "
-            "use sudo: "
-            f"name one in hosts.{name}.user."
+            f"use sudo: name one in hosts.{name}.user."
         )
-    own = secrets.hosts.get(name)
-    password = own.sudo_password.get_secret_value() if own and own.sudo_password else None
-    privilege.acquire(host, machine, password)
     files = {"pi.yml": host.data.settings_file, "secrets.yml.age": host.data.secrets_file}
-    return Target(name, settings, secrets, machine, files)
+    return Target(name, host.data.settings, host.data.secrets, machine, files)
+
+
+def become_root(host: Host, target: Target) -> None:
+    """Make sudo work for everything that follows. Raises DeployError with what to do where it cannot."""
+    own = target.secrets.hosts.get(target.name)
+    password = own.sudo_password.get_secret_value() if own and own.sudo_password else None
+    privilege.acquire(host, target.machine, password)
 
 
 def system_problem(machine: Machine) -> str | None:
@@ -92,15 +101,13 @@ def system_problem(machine: Machine) -> str | None:
         if machine.architecture in ("armhf", "armel", "i386"):
             return (
                 f"this is a 32-bit system ({machine.architecture}), and there are no 32-bit images of "
-                "Loomio, even where "
-                "the processor could do more. Flash the 64-bit Raspberry Pi OS."
+                "Loomio, even where the processor could do more. Flash the 64-bit Raspberry Pi OS."
             )
         return f"its architecture is {machine.architecture or 'unknown'}; arm64 or amd64 is needed."
     if machine.codename not in RELEASES.get(machine.os, ()):
         return (
             f"{machine.pretty or 'this system'} is not supported: Raspberry Pi OS or Debian (trixie, "
-            "bookworm) "
-            "or Ubuntu (24.04, 22.04) is needed."
+            "bookworm) or Ubuntu (24.04, 22.04) is needed."
         )
     if machine.init != "systemd":
         return "systemd does not run here, and backups are started by systemd timers."
@@ -122,8 +129,7 @@ def docker_problem(machine: Machine, settings: Settings) -> str | None:
         if machine.codename == "bookworm":
             return (
                 "docker.source: debian does not work on bookworm, whose docker-compose is version 1 (the "
-                "stack needs "
-                "Compose v2). Use docker.source: docker, or flash trixie."
+                "stack needs Compose v2). Use docker.source: docker, or flash trixie."
             )
     others = DOCKER_PACKAGES if source == "debian" else DEBIAN_PACKAGES
     present = sorted(machine.docker_packages.intersection(others))
@@ -131,9 +137,8 @@ def docker_problem(machine: Machine, settings: Settings) -> str | None:
         other = "docker" if source == "debian" else "debian"
         return (
             f"{', '.join(present)} is installed, and docker.source: {source} would need other packages in "
-            "its place. "
-            f"Set docker.source: {other}, or remove them on the Pi (sudo apt remove {' '.join(present)}; "
-            "volumes stay)."
+            f"its place. Set docker.source: {other}, or remove them on the Pi (sudo apt remove "
+            f"{' '.join(present)}; volumes stay)."
         )
     return None
 
@@ -153,8 +158,7 @@ def key_problem(settings: Settings) -> str | None:
     if found != [expected]:
         return (
             f"docker.apt_key: {docker.apt_key} holds the key {', '.join(found)}, but "
-            f"docker.apt_key_fingerprint is {expected}. "
-            "Do not go on before you know why."
+            f"docker.apt_key_fingerprint is {expected}. Do not go on before you know why."
         )
     return None
 

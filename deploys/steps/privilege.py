@@ -42,8 +42,7 @@ def acquire(host: Host, machine: Machine, password: str | None) -> None:
     if machine.sudo == "absent":
         raise DeployError(
             f"{host.name}: sudo is not installed. Nothing was changed. Install it on the Pi (as root: apt "
-            "install sudo; "
-            f"adduser {machine.user} sudo) and run this again."
+            f"install sudo; adduser {machine.user} sudo) and run this again."
         )
     # Data of the host is what reaches every operation and fact, nested ones included.
     host.data._sudo = True
@@ -55,17 +54,15 @@ def acquire(host: Host, machine: Machine, password: str | None) -> None:
     if not password:
         raise DeployError(
             f"{host.name}: sudo asks {machine.user} for a password, and the secrets file has none. Nothing "
-            "was changed. "
-            f"Add hosts.{host.data.host_name}.sudo_password with: loomio-pi secrets edit"
+            f"was changed. Add hosts.{host.data.host_name}.sudo_password with: loomio-pi secrets edit"
         )
     _install_askpass(host, directory, password)
     done, _output = host.run_shell_command(StringCommand("true"), **arguments(host))
     if not done:
         raise DeployError(
             f"{host.name}: sudo did not accept the password of {machine.user} "
-            f"(hosts.{host.data.host_name}.sudo_password "
-            f"in the secrets file), or {machine.user} may not use sudo. Nothing was changed. "
-            "Correct it with: loomio-pi secrets edit"
+            f"(hosts.{host.data.host_name}.sudo_password in the secrets file), or {machine.user} may not "
+            "use sudo. Nothing was changed. Correct it with: loomio-pi secrets edit"
         )
 
 
@@ -83,8 +80,7 @@ def _private_directory(host: Host, machine: Machine) -> str:
     if not done or not output.stdout_lines:
         raise DeployError(
             f"{host.name}: cannot create a private directory in {base} for {machine.user}. Nothing was "
-            "changed. "
-            "Is the disk full, or read-only?"
+            "changed. Is the disk full, or read-only?"
         )
     directory = output.stdout_lines[-1]
     state.add_callback_handler(_RemoveAtTheEnd(host, directory))  # type: ignore[no-untyped-call]

@@ -33,19 +33,3 @@ def quote(value: str) -> str:
         return f"'{value}'"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return f'"{escaped}"'
-
-
-def parse(text: str) -> dict[str, str]:
-    """Read back what `line` writes. For comparisons; not a parser for every file that people write."""
-    found = {}
-    for raw in text.splitlines():
-        stripped = raw.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        name, _, value = stripped.partition("=")
-        if value.startswith("'"):
-            value = value[1:-1]
-        elif value.startswith('"'):
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        found[name] = value
-    return found

@@ -48,7 +48,7 @@ def _variables(settings: Settings, secrets: Secrets) -> dict[str, object]:
         "smtp_port": smtp.port if smtp else None,
         "smtp_username": smtp.username if smtp else None,
         "smtp_password": app.smtp_password.get_secret_value() if smtp and app.smtp_password else None,
-        "smtp_auth": smtp.auth if smtp else None,
+        "smtp_auth": smtp.auth if smtp and smtp.username else None,
         "smtp_use_ssl": "1" if smtp and smtp.use_ssl else None,
         "database": DATABASE,
         "database_user": DATABASE_USER,

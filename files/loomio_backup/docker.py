@@ -9,6 +9,7 @@ stream.
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -185,15 +186,23 @@ def helper(
         yield Helper(id_, directory)
     finally:
         if id_ is not None:
-            docker("rm", "-f", "-v", id_)
+            _remove(id_)
         passfile.unlink()
 
 
 def remove_leftover_helpers(project: str) -> None:
     """Remove helper containers of a run that could not clean up. Only for the holder of the lock."""
-    left = docker("ps", "-aq", "--filter", f"label={HELPER_LABEL}={project}").split()
-    if left:
-        docker("rm", "-f", "-v", *left)
+    for id_ in docker("ps", "-aq", "--filter", f"label={HELPER_LABEL}={project}").split():
+        _remove(id_)
+
+
+def _remove(id_: str) -> None:
+    try:
+        docker("rm", "-f", "-v", id_)
+    except DockerError as error:
+        # Somebody else was faster; what counts is that it goes.
+        if not re.search("already in progress|no such container", error.said, re.IGNORECASE):
+            raise
 
 
 def _escaped(text: str) -> str:

@@ -90,7 +90,7 @@ def dump_database(
             time.sleep(1)
         except SqlError as error:
             raise BackupError(
-                f"the database {database} was not backed up. {error} Earlier backups are untouched."
+                f"the database was not backed up ({database}). {error} Earlier backups are untouched."
             ) from error
 
 

@@ -23,8 +23,8 @@ class SqlError(AgentError):
 
     def __init__(self, said: str) -> None:
         lines = [line for line in said.splitlines() if "ERROR" in line or "FATAL" in line or "error:" in line]
-        first = lines[0] if lines else said.strip() or "the session ended without a word"
-        super().__init__(f"PostgreSQL refused: {first}")
+        first = lines[0] if lines else said.strip() or "the session ended unexpectedly"
+        super().__init__(f"PostgreSQL refused: {first}.")
         self.code = _sqlstate(first)
 
 

@@ -69,6 +69,9 @@ jq -r 'select(.type == "file") | "\\(.sha256)  \\(.path)"' recovered/index.ndjso
   (cd recovered/app-data && sha256sum -c --quiet)
 ```
 
+If a file's name has line breaks or is not UTF-8, `jq` and the last check trip over it; then unpack its pack whole
+(`age -d … | zstd -d | tar -x`).
+
 Every directory of `recovered/app-data` is the content of one volume of the stack ({sources}).
 
 The database goes into an empty database of a PostgreSQL {version} or newer:

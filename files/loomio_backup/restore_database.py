@@ -123,8 +123,8 @@ def _make_database(sql: Session, name: str, properties: DatabaseProperties) -> N
 
 def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> None:
     entry = manifest.only("database")
-    fifo = make_fifo(helper.directory / "restore")
     with fetcher.file(entry) as path, tempfile.TemporaryFile() as stderr:
+        fifo = make_fifo(helper.directory / "restore")
         process = helper.start(_RESTORE, new, stdout=subprocess.DEVNULL, stderr=stderr)
         writer = FifoWriter(fifo, lambda: process.poll() is None)
         sink = _Counted(writer)

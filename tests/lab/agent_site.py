@@ -32,7 +32,7 @@ CREATE TABLE users (id serial PRIMARY KEY, email citext UNIQUE, key uuid DEFAULT
 INSERT INTO users (email) SELECT 'user' || i || '@example.org' FROM generate_series(1, 1000) AS i;
 SELECT setval('users_id_seq', 100000);
 CREATE TABLE "Odd ""name"" 🎉" (a jsonb, b hstore, c bytea, d tsvector, e text);
-INSERT INTO "Odd ""name"" 🎉" VALUES (NULL, NULL, NULL, NULL, E'\\n\\t'), ('{"x": [1, null]}', 'k=>v', 
+INSERT INTO "Odd ""name"" 🎉" VALUES (NULL, NULL, NULL, NULL, E'\\n\\t'), ('{"x": [1, null]}', 'k=>v',
 '\\x00ff', to_tsvector('one two'), '');
 CREATE SCHEMA other; CREATE TABLE other.things (id int); INSERT INTO other.things VALUES (1), (2);
 CREATE TABLE parted (id int) PARTITION BY RANGE (id);

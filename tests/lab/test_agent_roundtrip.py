@@ -112,11 +112,13 @@ def test_live_data_is_only_replaced_when_told_to_and_is_kept(tmp_path: Path) -> 
         (pi.storage / "ab" / "cd" / "abcdefgh").unlink()
         app = docker(
             *("run", "-d", "--label=com.docker.compose.project=agent-live"),
-            *("--label=com.docker.compose.service=app", "--entrypoint=sleep", "debian:trixie", "1000"),
+            *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
+            *("debian:trixie", "1000"),
         )
         redis = docker(
             *("run", "-d", "--label=com.docker.compose.project=agent-live"),
-            *("--label=com.docker.compose.service=redis", "--entrypoint=sleep", "debian:trixie", "1000"),
+            *("--label=com.docker.compose.service=redis", "--stop-signal=KILL", "--entrypoint=sleep"),
+            *("debian:trixie", "1000"),
         )
 
         refused = pi.run("restore", "--newest", "--unattended")

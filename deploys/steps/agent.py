@@ -65,6 +65,7 @@ def configure(target: Target) -> None:
         user="root",
         group="root",
         mode="0640",
+        create_remote_dir=False,
     )
     for name, content in agent_config.credentials(settings, secrets).items():
         path = f"{CREDENTIALS}/{name}"

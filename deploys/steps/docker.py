@@ -32,23 +32,30 @@ def install(target: Target) -> None:
         )
         files.put(
             name="Declare Docker's apt repository",
-            src=io.StringIO(
-                render(
-                    "docker.sources.j2",
-                    url=repository_url(settings.apt_url, target.machine.os),
-                    codename=target.machine.codename,
-                    architecture=target.machine.architecture,
-                    key=KEYRING,
-                )
-            ),
+            src=io.StringIO(sources(target)),
             dest=SOURCES,
             mode="0644",
+            create_remote_dir=False,
         )
-        packages(name="Install Docker's packages", names=DOCKER_PACKAGES)
-    else:
-        packages(name="Install Debian's Docker packages", names=DEBIAN_PACKAGES)
+    packages(name="Install Docker's packages", names=packages_of(settings))
     systemd.service(
         name="Start the engine, now and at boot", service="docker.service", running=True, enabled=True
+    )
+
+
+def packages_of(settings: DockerSettings) -> tuple[str, ...]:
+    """The packages of the chosen source."""
+    return DEBIAN_PACKAGES if settings.source == "debian" else DOCKER_PACKAGES
+
+
+def sources(target: Target) -> str:
+    """The declaration of Docker's apt repository."""
+    return render(
+        "docker.sources.j2",
+        url=repository_url(target.settings.docker.apt_url, target.machine.os),
+        codename=target.machine.codename,
+        architecture=target.machine.architecture,
+        key=KEYRING,
     )
 
 

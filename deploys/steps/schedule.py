@@ -25,13 +25,30 @@ UNITS = (BACKUP_SERVICE, BACKUP_TIMER, RESTORE_SERVICE)
 @deploy("Schedule")
 def place(target: Target) -> None:
     """Write the units and make systemd read them. Starts nothing."""
+    for unit, content in contents(target).items():
+        files.put(
+            name=f"Write {unit}",
+            src=io.StringIO(content),
+            dest=f"/etc/systemd/system/{unit}",
+            user="root",
+            group="root",
+            mode="0644",
+            create_remote_dir=False,
+        )
+    units_loaded(name="Make systemd read the units", units=UNITS)
+
+
+def contents(target: Target) -> dict[str, str]:
+    """The text of every unit by its name."""
     backup = target.settings.backup
     present = agent_config.credentials(target.settings, target.secrets)
-    credentials = [name for name, content in present.items() if content is not None]
-    common = {"command": AGENT_COMMAND, "credentials": credentials, "credentials_directory": CREDENTIALS}
-    writable = [AGENT_STATE, *([str(backup.local.path)] if backup.local else [])]
-    contents: dict[str, dict[str, object]] = {
-        BACKUP_SERVICE: {**common, "writable": writable},
+    common = {
+        "command": AGENT_COMMAND,
+        "credentials": [name for name, content in present.items() if content is not None],
+        "credentials_directory": CREDENTIALS,
+    }
+    variables: dict[str, dict[str, object]] = {
+        BACKUP_SERVICE: {**common, "writable": [AGENT_STATE, *([backup.local.path] if backup.local else [])]},
         BACKUP_TIMER: {
             "schedule": f"{backup.schedule}, {target.settings.timezone}",
             "on_calendar": cron.on_calendar(backup.schedule, target.settings.timezone),
@@ -43,16 +60,7 @@ def place(target: Target) -> None:
             "options": RESTORE_OPTIONS,
         },
     }
-    for unit in UNITS:
-        files.put(
-            name=f"Write {unit}",
-            src=io.StringIO(render(f"{unit}.j2", **contents[unit])),
-            dest=f"/etc/systemd/system/{unit}",
-            user="root",
-            group="root",
-            mode="0644",
-        )
-    units_loaded(name="Make systemd read the units", units=UNITS)
+    return {unit: render(f"{unit}.j2", **variables[unit]) for unit in UNITS}
 
 
 @deploy("Schedule")

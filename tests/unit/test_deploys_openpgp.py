@@ -1,4 +1,4 @@
-"""The fingerprint of the apt key that we ship is the one that Docker publishes, and gpg agrees with our reading."""
+"""The apt key that we ship has the fingerprint that Docker publishes, and gpg agrees with our reading."""
 
 import shutil
 import subprocess

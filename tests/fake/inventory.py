@@ -1,0 +1,33 @@
+"""The inventory of a scripted Pi: what it is and what it answers stands in the file that FAKE_PI names."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from inventories.secrets import checked
+from inventories.settings import load_settings
+
+_script = json.loads(Path(os.environ["FAKE_PI"]).read_text())
+# The first answer to a pattern counts, also where a later one has the very same pattern.
+_answers: dict[re.Pattern[str], object] = {}
+for _pattern, _answer in _script["answers"]:
+    _answers.setdefault(re.compile(_pattern), _answer)
+_settings_file = Path(_script["settings_file"])
+
+hosts = [
+    (
+        "@fake/loomio",
+        {
+            "fake_delay": _script["delay"],
+            "fake_delay_jitter": 0,
+            "fake_responses": _answers,
+            "_sudo": True,
+            "settings": load_settings(_settings_file),
+            "secrets": checked(_script["secrets"], "secrets.yml"),
+            "settings_file": _settings_file,
+            "secrets_file": _settings_file.with_name("secrets.yml.age"),
+            "host_name": "loomio",
+        },
+    )
+]

@@ -1,0 +1,240 @@
+"""A Pi made of scripted answers, and the deploys run against it by the real pyinfra, hermetically.
+
+Answers are (regular expression over the command, what it prints) in order, the first match counts. What no
+answer fits succeeds and prints nothing: so is a Pi on which nothing was ever installed.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deploys.facts.machine import Machine
+from deploys.steps import agent_archive, agent_config, docker, schedule
+from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS
+from deploys.steps.preflight import Target
+from inventories.secrets import Secrets, checked
+from inventories.settings import Settings, load_settings
+from loomio_backup import config as agent_model
+from tests.unit import deploys_desk as desk
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMIT = "1" * 40
+PRIVATE = "/run/user/1000/loomio-pi-fake"
+Answer = tuple[str, str | list[str] | dict[str, Any]]
+
+FRESH = Machine(
+    uid=1000,
+    user="pi",
+    group="pi",
+    home="/home/pi",
+    runtime="/run/user/1000",
+    architecture="arm64",
+    os="debian",
+    codename="trixie",
+    pretty="Debian GNU/Linux 13 (trixie)",
+    init="systemd",
+    memory_mib=4096,
+    disk_free_mib=20000,
+    sudo="free",
+    docker_packages=frozenset(),
+)
+ALL_SERVICES = ("app", "db", "hocuspocus", "redis", "worker")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run came to: exit code, everything printed, and with --json the operations that would change."""
+
+    code: int
+    output: str
+    planned: list[str]
+    operations: list[str]
+
+
+@dataclass
+class ScriptedPi:
+    """`machine` and `answers` are what it says; settings and secrets are what it is meant to be."""
+
+    folder: Path
+    machine: Machine = FRESH
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    answers: Sequence[Answer] = ()
+    #: Seconds that every command takes.
+    delay: float = 0
+
+    def deploy(self, name: str, *options: str, module: str = "pyinfra") -> Finished:
+        """Run `deploys/NAME.py --dry --json` (or with other options) and return what came of it."""
+        process = self.start(name, *(options or ("--dry", "--json")), module=module)
+        stdout, stderr = process.communicate(timeout=120)
+        plan = json.loads(stdout)["plan"] if stdout.startswith("{") else []
+        planned = [one["name"] for one in plan if one["hosts_with_change"]]
+        return Finished(process.returncode, stdout + stderr, planned, [one["name"] for one in plan])
+
+    def start(self, name: str, *options: str, module: str) -> subprocess.Popen[str]:
+        """Start a run of `deploys/NAME.py` in the root of the checkout."""
+        command = [sys.executable, "-m", module, "tests/fake/inventory.py", f"deploys/{name}.py", *options]
+        environment = {**os.environ, "FAKE_PI": str(self.script()), "PYINFRA_PROGRESS": "off"}
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def script(self) -> Path:
+        """Write the file that the inventory reads."""
+        settings_file = desk.write_settings(self.folder, **self.settings)
+        settings_file.with_name("secrets.yml.age").write_text("-----BEGIN AGE ENCRYPTED FILE-----\n")
+        secrets = desk.secrets_text(**self.secrets)
+        answers = [
+            *self.answers,
+            *self.converged(load_settings(settings_file), checked(secrets, "secrets.yml")),
+            (r"docker_packages=", machine_lines(self.machine)),
+            (r"mktemp -d", PRIVATE),
+            (r"cmp -s -", "absent"),
+        ]
+        file = self.folder / "pi.json"
+        content = {
+            "settings_file": str(settings_file),
+            "secrets": secrets,
+            "answers": answers,
+            "delay": self.delay,
+        }
+        file.write_text(json.dumps(content))
+        return file
+
+    def converged(self, settings: Settings, secrets: Secrets) -> list[Answer]:
+        """More answers, for a Pi that is no longer fresh."""
+        return []
+
+
+class ConvergedPi(ScriptedPi):
+    """A Pi on which setup has done its work."""
+
+    def converged(self, settings: Settings, secrets: Secrets) -> list[Answer]:
+        target = Target("loomio", settings, secrets, self.machine, {})
+        version = agent_archive.build().version
+        stack = settings.stack.directory
+        contents = {
+            "/etc/docker/daemon.json": docker.daemon_json(settings.docker),
+            f"{AGENT_SETTINGS}/config.yml": agent_model.dump(agent_config.build(settings, secrets, "loomio")),
+            **{f"/etc/systemd/system/{name}": text for name, text in schedule.contents(target).items()},
+        }
+        if settings.docker.source == "docker":
+            contents[docker.KEYRING] = settings.docker.apt_key.read_text()
+            contents[docker.SOURCES] = docker.sources(target)
+        files: list[Answer] = []
+        for path, text in contents.items():
+            mode = "-rw-r-----" if path.endswith("config.yml") else "-rw-r--r--"
+            files += [(rf"stat -c .*{re.escape(path)}( |$)", stat_line(path, mode)), sha1_answer(path, text)]
+        directories = {
+            stack: ("pi", "755"),
+            "/opt/loomio-backup": ("root", "755"),
+            "/etc/apt/keyrings": ("root", "755"),
+            AGENT_SETTINGS: ("root", "755"),
+        }
+        for path in (
+            "/var/lib/loomio-backup",
+            "/var/backups/loomio",
+            f"{AGENT_SETTINGS}/credentials",
+            f"{AGENT_SETTINGS}/operator",
+        ):
+            directories[path] = ("root", "700")
+        for path, (owner, mode) in directories.items():
+            letters = "drwxr-xr-x" if mode == "755" else "drwx------"
+            files.append((rf"stat -c .*{re.escape(path)} 2>", stat_line(path, letters, owner)))
+        packages = ["ca-certificates", "git", "python3", "python3-venv", *docker.packages_of(settings.docker)]
+        link = f"user=root group=root mode=lrwxrwxrwx atime=1 mtime=1 ctime=1 size=9 '{AGENT_COMMAND}' -> "
+        return [
+            # The comparison of secret files happens on the Pi, so equal is all that it says.
+            (r"cmp -s - /opt/loomio-pi-stack/\.env;", "same pi pi 600"),
+            (r"cmp -s -", "same root root 600"),
+            (r"dpkg -l", [f"ii  {name}  1.0  all  words" for name in packages]),
+            (
+                r"git ls-remote",
+                ["head " + COMMIT, f"origin {settings.stack.repository}", "state clone", "wanted " + COMMIT],
+            ),
+            (r"readlink current", [f"current {version}", f"version {version}"]),
+            (rf"stat -c .*{AGENT_COMMAND}", f"{link}'/opt/loomio-backup/current/bin/loomio-backup'"),
+            *files,
+            (r"--property Id --property SubState", ["Id=docker.service", "SubState=running"]),
+            (r"--property Id --property UnitFileState", ["Id=docker.service", "UnitFileState=enabled"]),
+            (r"systemctl show --property=Id", unit_lines()),
+            (r"config --services", compose_lines()),
+            (r"--dry-run", [f" DRY-RUN MODE -  Container x-{name}-1  Running" for name in ALL_SERVICES]),
+            (r"docker volume inspect", "rows 44"),
+            (r"/api/v1/boot/version", "200"),
+            (r"loomio-backup check", json.dumps({"ok": True, "complete": True, "problems": []})),
+        ]
+
+
+def machine_lines(machine: Machine) -> list[str]:
+    """What the machine's answers look like on the wire."""
+    packages = "".join(f"{name} installed," for name in sorted(machine.docker_packages))
+    return [
+        f"uid={machine.uid}",
+        f"user={machine.user}",
+        f"group={machine.group}",
+        f"home={machine.home}",
+        f"runtime={machine.runtime}",
+        f"architecture={machine.architecture}",
+        f"os={machine.os}",
+        f"codename={machine.codename}",
+        f"pretty={machine.pretty}",
+        f"init={machine.init}",
+        f"memory_kib={machine.memory_mib * 1024}",
+        f"disk_kib={machine.disk_free_mib * 1024}",
+        f"sudo={machine.sudo}",
+        f"docker_packages={packages}",
+    ]
+
+
+def installed(machine: Machine, *packages: str) -> Machine:
+    """The machine with these packages of Docker's or Debian's on it."""
+    return replace(machine, docker_packages=frozenset(packages))
+
+
+def stat_line(path: str, mode: str, owner: str = "root") -> str:
+    return f"user={owner} group={owner} mode={mode} atime=1 mtime=1 ctime=1 size=9 '{path}'"
+
+
+def sha1_answer(path: str, text: str) -> Answer:
+    digest = hashlib.sha1(text.encode()).hexdigest()
+    return (rf"sha1sum {re.escape(path)} ", f"{digest}  {path}")
+
+
+def compose_lines(services: Sequence[str] = ALL_SERVICES, unhealthy: Sequence[str] = ()) -> list[str]:
+    health = {name: "unhealthy" if name in unhealthy else "healthy" for name in services}
+    return [
+        *(f"service {name}" for name in ALL_SERVICES),
+        "image loomio/loomio:3.5 sha256:1",
+        "image postgres:17 sha256:2",
+        "image redis:8 sha256:3",
+        *(f"container {name} running {health[name]}" for name in services),
+    ]
+
+
+def unit_lines(
+    *, timer: str = "active", enabled: str = "enabled", restore: str = "inactive", service: str = "inactive"
+) -> list[str]:
+    """The units as systemd shows them."""
+    lines = []
+    for name, active, state in (
+        ("loomio-backup.service", service, "static"),
+        ("loomio-backup.timer", timer, enabled),
+        ("loomio-restore.service", restore, "static"),
+    ):
+        lines += [f"Id={name}", "LoadState=loaded", f"ActiveState={active}", "NeedDaemonReload=no"]
+        lines += ["Result=success", "InvocationID=", f"Enabled={state}", ""]
+    return lines

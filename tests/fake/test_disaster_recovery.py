@@ -1,0 +1,102 @@
+"""disaster_recovery.py against scripted Pis: the order of things, and when it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .scripted import Answer, ConvergedPi, ScriptedPi, unit_lines
+
+RESTORE = "Recovery | Restore the newest backup from the local store"
+#: A Pi on which everything but the last step of a recovery was done.
+RESULT = json.dumps({"backup": "loomio_backup_20261123_020000", "phases": {}})
+
+
+def test_the_app_is_not_started_before_its_data_is_back_and_the_timer_comes_last(tmp_path: Path) -> None:
+    done = ScriptedPi(tmp_path).deploy("disaster_recovery")
+    assert done.code == 0, done.output
+    order = [
+        "Stack | Start db, redis",
+        "Stack | Wait until healthy: db, redis",
+        "Agent | Write the agent's configuration",
+        "Schedule | Write loomio-restore.service",
+        RESTORE,
+        "Stack | Start every service",
+        "Stack | Wait until healthy: every service",
+        "Recovery | Verify what was recovered",
+        "Schedule | Enable the backup timer",
+    ]
+    assert [name for name in done.planned if name in order] == order
+    assert done.planned.index("Stack | Fetch the images") < done.planned.index("Stack | Start db, redis")
+
+
+def test_the_store_is_named(tmp_path: Path) -> None:
+    credentials = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}
+    pi = ScriptedPi(
+        tmp_path, settings={"backup": {"drive": {}}}, secrets={"drive": {"credentials": credentials}}
+    )
+    assert "Recovery | Restore the newest backup from Google Drive" in pi.deploy("disaster_recovery").planned
+
+
+def test_live_data_is_refused_with_the_word_to_say(tmp_path: Path) -> None:
+    done = ConvergedPi(tmp_path).deploy("disaster_recovery")
+    assert done.code == 1
+    assert done.operations == []
+    assert "This Pi holds data (44 tables of its database have rows)" in done.output
+    assert "--data replace_live_data=yes" in done.output
+
+
+def test_live_data_is_replaced_when_told_to(tmp_path: Path) -> None:
+    pi = ConvergedPi(tmp_path)
+    done = pi.deploy("disaster_recovery", "--dry", "--json", "--data", "replace_live_data=yes")
+    assert done.code == 0, done.output
+    assert RESTORE in done.planned
+
+
+def test_a_word_that_is_not_understood_is_no_yes(tmp_path: Path) -> None:
+    done = ConvergedPi(tmp_path).deploy(
+        "disaster_recovery", "--dry", "--json", "--data", "replace_live_data=maybe"
+    )
+    assert done.code == 1
+    assert "replace_live_data='maybe' is not understood" in done.output
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [(r"systemctl show --property=Id", unit_lines(enabled="disabled", restore="activating"))],
+        [
+            (r"restore-journal", "journal switching"),
+            (r"systemctl show --property=Id", unit_lines(enabled="disabled", timer="inactive")),
+        ],
+    ],
+    ids=["running", "interrupted"],
+)
+def test_an_unfinished_restore_is_taken_up(tmp_path: Path, answers: list[Answer]) -> None:
+    done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
+    assert done.code == 0, done.output
+    assert RESTORE in done.planned
+
+
+def test_a_finished_restore_is_not_repeated_when_the_rest_is_still_to_be_done(tmp_path: Path) -> None:
+    answers: list[Answer] = [
+        (r"restore-journal", ["journal done", RESULT]),
+        (r"systemctl show --property=Id", unit_lines(enabled="disabled", timer="inactive")),
+    ]
+    done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
+    assert done.code == 0, done.output
+    assert RESTORE not in done.operations
+    assert "Schedule | Enable the backup timer" in done.planned
+
+
+def test_after_a_whole_recovery_the_data_is_live_data_again(tmp_path: Path) -> None:
+    answers: list[Answer] = [(r"restore-journal", ["journal done", RESULT])]
+    done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
+    assert done.code == 1
+    assert "This Pi holds data" in done.output
+
+
+def test_an_empty_database_is_no_obstacle(tmp_path: Path) -> None:
+    done = ConvergedPi(tmp_path, answers=[(r"docker volume inspect", "none")]).deploy("disaster_recovery")
+    assert done.code == 0, done.output
+    assert RESTORE in done.planned

@@ -1,0 +1,142 @@
+"""setup.py against scripted Pis: what it plans on a fresh one, in which order; a finished one is left
+alone. The real pyinfra prepares every operation; nothing is executed.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .scripted import FRESH, Answer, ConvergedPi, ScriptedPi, unit_lines
+
+PLAN = [
+    "System | Install git, Python and certificates",
+    "Docker | Configure the engine (daemon.json)",
+    "Docker | Ship the key of Docker's apt repository",
+    "Docker | Declare Docker's apt repository",
+    "Docker | Install Docker's packages",
+    "Docker | Start the engine, now and at boot",
+    "Stack | Create the stack's directory",
+    "Stack | Clone the stack's repository at v1.2.3",
+    "Stack | Write the stack's .env",
+    "Stack | Fetch the images",
+    "Stack | Start every service",
+    "Stack | Wait until healthy: every service",
+    "Agent | Create the agent's directory",
+    "Agent | Install the agent",
+    "Agent | Put loomio-backup on the path",
+    "Agent | Create /etc/loomio-backup",
+    "Agent | Create /var/lib/loomio-backup",
+    "Agent | Create /etc/loomio-backup/credentials",
+    "Agent | Create /etc/loomio-backup/operator",
+    "Agent | Create /var/backups/loomio",
+    "Agent | Write the agent's configuration",
+    "Agent | Write the credential identity",
+    "Agent | Write the credential signing_key",
+    "Agent | Keep the operator's pi.yml for the backups",
+    "Agent | Keep the operator's secrets.yml.age for the backups",
+    "Schedule | Write loomio-backup.service",
+    "Schedule | Write loomio-backup.timer",
+    "Schedule | Write loomio-restore.service",
+    "Schedule | Make systemd read the units",
+    "Schedule | Enable the backup timer",
+]
+PASSWORD = {"hosts": {"loomio": {"sudo_password": "open sesame"}}}
+
+
+def without_version(names: list[str]) -> list[str]:
+    return [
+        name.rsplit(" ", 1)[0] if name.startswith("Agent | Install the agent") else name for name in names
+    ]
+
+
+def test_a_fresh_pi_gets_everything_in_this_order(tmp_path: Path) -> None:
+    done = ScriptedPi(tmp_path).deploy("setup")
+    assert done.code == 0, done.output
+    assert without_version(done.planned) == PLAN
+
+
+def test_a_finished_pi_is_left_alone(tmp_path: Path) -> None:
+    done = ConvergedPi(tmp_path).deploy("setup")
+    assert done.code == 0, done.output
+    assert done.planned == []
+    assert len(done.operations) > 25
+
+
+def test_a_finished_pi_with_a_sudo_password_is_left_alone(tmp_path: Path) -> None:
+    pi = ConvergedPi(tmp_path, machine=replace(FRESH, sudo=""), secrets=PASSWORD)
+    done = pi.deploy("setup")
+    assert done.code == 0, done.output
+    assert done.planned == []
+
+
+def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
+    done = ScriptedPi(tmp_path, settings={"docker": {"source": "debian"}}).deploy("setup")
+    assert done.code == 0, done.output
+    assert not [name for name in done.operations if "apt repository" in name]
+    assert "Docker | Install Docker's packages" in done.planned
+
+
+@pytest.mark.parametrize(
+    ("answer", "changes"),
+    [
+        ((r"stat -c .*daemon\.json", ""), ["Docker | Configure the engine (daemon.json)"]),
+        ((r"cmp -s - /opt/loomio-pi-stack/\.env;", "differs"), ["Stack | Write the stack's .env"]),
+        ((r"cmp -s - .*identity;", "same root root 644"), ["Agent | Write the credential identity"]),
+        (
+            (r"--dry-run", " DRY-RUN MODE -  Container loomio-pi-stack-app-1  Recreate"),
+            ["Stack | Start every service"],
+        ),
+        (
+            (r"systemctl show --property=Id", unit_lines(enabled="disabled")),
+            ["Schedule | Enable the backup timer"],
+        ),
+        (
+            (r"systemctl show --property=Id", unit_lines(timer="inactive")),
+            ["Schedule | Enable the backup timer"],
+        ),
+        ((r"stat -c .*loomio-backup\.timer", ""), ["Schedule | Write loomio-backup.timer"]),
+        (
+            (r"sha1sum /etc/loomio-backup/config\.yml", "0" * 40 + "  /etc/loomio-backup/config.yml"),
+            ["Agent | Write the agent's configuration"],
+        ),
+    ],
+    ids=["daemon.json", "env", "mode", "container", "disabled", "stopped", "unit", "config"],
+)
+def test_one_difference_is_one_operation(tmp_path: Path, answer: Answer, changes: list[str]) -> None:
+    done = ConvergedPi(tmp_path, answers=[answer]).deploy("setup")
+    assert done.code == 0, done.output
+    assert done.planned == changes
+
+
+def test_a_deleted_file_of_the_clone_is_brought_back(tmp_path: Path) -> None:
+    commit = "1" * 40
+    url = "https://git.example.org/loomio-pi-stack.git"
+    status = [
+        "status  D files/stack/docker-compose.yml",
+        f"head {commit}",
+        f"origin {url}",
+        "state clone",
+        f"wanted {commit}",
+    ]
+    done = ConvergedPi(tmp_path, answers=[(r"git ls-remote", status)]).deploy("setup")
+    assert done.planned == ["Stack | Clone the stack's repository at v1.2.3"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--dry", "-vvv", "--debug", "--diff"), ("--dry", "--json", "-vvv", "--diff")]
+)
+def test_no_secret_is_ever_printed(tmp_path: Path, options: tuple[str, ...]) -> None:
+    pi = ScriptedPi(tmp_path, machine=replace(FRESH, sudo=""), secrets=PASSWORD)
+    done = pi.deploy("setup", *options)
+    assert done.code == 0, done.output
+    written = yaml.safe_load(Path(tmp_path / "pi.json").read_text())["secrets"]
+    secrets = yaml.safe_load(written)
+    values = [*secrets["app"].values(), *secrets["encryption"].values(), "open sesame"]
+    hidden = [value for value in values if value and value != secrets["app"]["vapid_public_key"]]
+    assert len(hidden) >= 8
+    for value in hidden:
+        assert value not in done.output
+    # The search finds what is there: the operations themselves are printed.
+    assert "cmp -s -" in done.output or "--json" in options

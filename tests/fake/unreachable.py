@@ -1,0 +1,3 @@
+"""An inventory whose only host cannot be reached: nothing listens on port 1."""
+
+hosts = [("loomio", {"ssh_hostname": "127.0.0.1", "ssh_port": 1, "ssh_user": "pi", "host_name": "loomio"})]

@@ -1,6 +1,8 @@
 """Docker Engine and Compose v2, from Docker's own apt repository or from Debian's."""
 
 import io
+import json
+from typing import Any
 
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files, systemd
@@ -21,7 +23,7 @@ UBUNTU_URL = "https://download.docker.com/linux/ubuntu"
 def install(target: Target) -> None:
     """Install the engine, with its configuration in place before its first start."""
     settings = target.settings.docker
-    docker_config(name="Configure the engine (daemon.json)", content=daemon_json(settings))
+    docker_config(name="Configure the engine (daemon.json)", settings=daemon_settings(settings))
     if settings.source == "docker":
         files.put(
             name="Ship the key of Docker's apt repository",
@@ -64,10 +66,12 @@ def repository_url(url: str, operating_system: str) -> str:
     return UBUNTU_URL if operating_system == "ubuntu" and url.rstrip("/") == DEBIAN_URL else url
 
 
-def daemon_json(settings: DockerSettings) -> str:
-    """The engine's configuration: bounded logs, containers that survive a restart of the engine, mirrors."""
-    return render(
+def daemon_settings(settings: DockerSettings) -> dict[str, Any]:
+    """What we set of the engine: bounded logs, containers that survive its restart, mirrors."""
+    text = render(
         "daemon.json.j2",
         registry_mirrors=settings.registry_mirrors,
         insecure_registries=settings.insecure_registries,
     )
+    document: dict[str, Any] = json.loads(text)
+    return document

@@ -48,7 +48,11 @@ def contents(target: Target) -> dict[str, str]:
         "credentials_directory": CREDENTIALS,
     }
     variables: dict[str, dict[str, object]] = {
-        BACKUP_SERVICE: {**common, "writable": [AGENT_STATE, *([backup.local.path] if backup.local else [])]},
+        # The dash: a disk that is not plugged in is for the agent to report, in words.
+        BACKUP_SERVICE: {
+            **common,
+            "writable": [AGENT_STATE, *([f"-{backup.local.path}"] if backup.local else [])],
+        },
         BACKUP_TIMER: {
             "schedule": f"{backup.schedule}, {target.settings.timezone}",
             "on_calendar": cron.on_calendar(backup.schedule, target.settings.timezone),

@@ -127,7 +127,6 @@ class ConvergedPi(ScriptedPi):
         version = agent_archive.build().version
         stack = settings.stack.directory
         contents = {
-            "/etc/docker/daemon.json": docker.daemon_json(settings.docker),
             f"{AGENT_SETTINGS}/config.yml": agent_model.dump(agent_config.build(settings, secrets, "loomio")),
             **{f"/etc/systemd/system/{name}": text for name, text in schedule.contents(target).items()},
         }
@@ -160,6 +159,7 @@ class ConvergedPi(ScriptedPi):
             # The comparison of secret files happens on the Pi, so equal is all that it says.
             (r"cmp -s - /opt/loomio-pi-stack/\.env;", "same pi pi 600"),
             (r"cmp -s -", "same root root 600"),
+            (r"cat /etc/docker/daemon\.json", json.dumps(docker.daemon_settings(settings.docker))),
             (r"dpkg -l", [f"ii  {name}  1.0  all  words" for name in packages]),
             (
                 r"git ls-remote",

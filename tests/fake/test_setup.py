@@ -2,11 +2,15 @@
 alone. The real pyinfra prepares every operation; nothing is executed.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+
+from deploys.steps import docker
+from inventories.settings import DockerSettings
 
 from .scripted import FRESH, Answer, ConvergedPi, ScriptedPi, unit_lines
 
@@ -81,7 +85,7 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "changes"),
     [
-        ((r"stat -c .*daemon\.json", ""), ["Docker | Configure the engine (daemon.json)"]),
+        ((r"cat /etc/docker/daemon\.json", ""), ["Docker | Configure the engine (daemon.json)"]),
         ((r"cmp -s - /opt/loomio-pi-stack/\.env;", "differs"), ["Stack | Write the stack's .env"]),
         ((r"cmp -s - .*identity;", "same root root 644"), ["Agent | Write the credential identity"]),
         (
@@ -108,6 +112,21 @@ def test_one_difference_is_one_operation(tmp_path: Path, answer: Answer, changes
     done = ConvergedPi(tmp_path, answers=[answer]).deploy("setup")
     assert done.code == 0, done.output
     assert done.planned == changes
+
+
+def test_what_somebody_else_set_in_daemon_json_is_kept(tmp_path: Path) -> None:
+    settings = docker.daemon_settings(DockerSettings()) | {"data-root": "/mnt/ssd/docker"}
+    done = ConvergedPi(tmp_path, answers=[(r"cat /etc/docker/daemon\.json", json.dumps(settings))]).deploy(
+        "setup"
+    )
+    assert done.planned == []
+
+
+def test_a_daemon_json_that_is_none_is_left_alone(tmp_path: Path) -> None:
+    done = ConvergedPi(tmp_path, answers=[(r"cat /etc/docker/daemon\.json", "{oops")]).deploy("setup")
+    assert done.code == 1
+    assert "/etc/docker/daemon.json is no JSON object" in done.output
+    assert "Traceback" not in done.output
 
 
 def test_a_deleted_file_of_the_clone_is_brought_back(tmp_path: Path) -> None:

@@ -92,10 +92,12 @@ def restored(
 
 def live_data_sentence(tables: int) -> str:
     """What people read when a recovery would replace data."""
+    found = (
+        "1 table of its database has rows" if tables == 1 else f"{tables} tables of its database have rows"
+    )
     return (
-        f"This Pi holds data ({tables} tables of its database have rows). Nothing was restored, and the "
-        "data is untouched. Is this the right Pi? To replace its data with the newest backup, say so: "
-        f"{REPLACE}"
+        f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. Is this the right Pi? "
+        f"To replace its data with the newest backup, say so: {REPLACE}"
     )
 
 

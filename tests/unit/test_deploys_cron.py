@@ -64,7 +64,13 @@ def test_elapses_when_cron_does(expression: str, zone: str, start: datetime) -> 
 def _elapses(line: str, start: datetime, count: int) -> list[datetime]:
     """The next moments of a calendar event, from systemd itself."""
     done = subprocess.run(
-        ["systemd-analyze", "calendar", f"--iterations={count}", f"--base-time=@{start.timestamp():.0f}", line],
+        [
+            "systemd-analyze",
+            "calendar",
+            f"--iterations={count}",
+            f"--base-time=@{start.timestamp():.0f}",
+            line,
+        ],
         capture_output=True,
         text=True,
         check=True,

@@ -100,7 +100,9 @@ def test_a_password_with_special_characters_survives_in_the_database_url(tmp_pat
     assert values["DATABASE_URL"] == "postgresql://loomio:a%2Fb%40c%3Ad%20e@db/loomio_production"
 
 
-@given(st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), include_characters="\t"), min_size=1))
+@given(
+    st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), include_characters="\t"), min_size=1)
+)
 def test_the_agent_reads_back_any_value(value: str) -> None:
     assert parse_env(dotenv.line("NAME", value)) == {"NAME": value}
 
@@ -120,18 +122,25 @@ def test_a_name_that_is_none_is_refused() -> None:
 
 def _has_compose() -> bool:
     docker = shutil.which("docker")
-    return docker is not None and not subprocess.run([docker, "compose", "version"], capture_output=True).returncode
+    return (
+        docker is not None
+        and not subprocess.run([docker, "compose", "version"], capture_output=True).returncode
+    )
 
 
 @pytest.mark.skipif(not _has_compose(), reason="Docker Compose is not installed")
 def test_compose_reads_back_awkward_values(tmp_path: Path) -> None:
     chance = random.Random(7)
-    values = AWKWARD + ["".join(chance.choices("ab '\"$\\#{}=nt0`!", k=chance.randint(1, 12))) for _ in range(200)]
+    values = AWKWARD + [
+        "".join(chance.choices("ab '\"$\\#{}=nt0`!", k=chance.randint(1, 12))) for _ in range(200)
+    ]
     names = {f"V{number}": value for number, value in enumerate(values)}
     (tmp_path / ".env").write_text("".join(dotenv.line(name, value) + "\n" for name, value in names.items()))
     (tmp_path / "compose.yml").write_text("services:\n  x:\n    image: x\n    env_file: .env\n")
     command = ["docker", "compose", "config", "--format", "json"]
-    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"})
+    shown = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"}
+    )
     # A dollar sign is doubled in what `config` prints, so that it can be read as a compose file again.
     found = json.loads(shown.stdout)["services"]["x"]["environment"]
     assert {name: value.replace("$$", "$") for name, value in found.items()} == names

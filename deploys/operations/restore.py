@@ -96,8 +96,8 @@ def live_data_sentence(tables: int) -> str:
         "1 table of its database has rows" if tables == 1 else f"{tables} tables of its database have rows"
     )
     return (
-        f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. Is this the right Pi? "
-        f"To replace its data with the newest backup, say so: {REPLACE}"
+        f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. Is this the right "
+        f"Pi? To replace its data with the newest backup, say so: {REPLACE}"
     )
 
 

@@ -12,10 +12,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from loomio_backup import postgres
 from loomio_backup.docker import WORK, Helper
@@ -30,10 +31,14 @@ from loomio_backup.psql import Session, SqlError, session
 _LOCK_SECONDS = 10
 _PATIENCE_SECONDS = 600
 
+# Started before the snapshot is taken, and told its name when there is one: in between, somebody who wants a
+# table for himself could queue up between our locks and pg_dump's, and all three would wait for good. Then
+# pg_dump gives up at once: it never has to wait for anything else.
 _DUMP = f"""
+read -r snapshot || exit 1
 {{ pg_restore -f /dev/null; status=$?; cat >/dev/null; exit $status; }} <{WORK}/verify &
 reader=$!
-pg_dump -Fc -Z0 --no-password --lock-wait-timeout={_LOCK_SECONDS * 1000} --snapshot="$2" -d "$1" >{WORK}/dump
+pg_dump -Fc -Z0 --no-password --lock-wait-timeout=1000 --snapshot="$snapshot" -d "$1" </dev/null >{WORK}/dump
 dumped=$?
 wait $reader
 echo $dumped $?
@@ -74,10 +79,8 @@ def dump_database(
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            with _snapshot(helper, database) as (snapshot, taken_at, sql):
-                return _dump_snapshot(
-                    helper, database, snapshot, taken_at, sql, destination, recipients, attachments
-                )
+            with session(helper, database) as sql, _Running(helper, database) as running:
+                return _dump_snapshot(sql, running, database, destination, recipients, attachments)
         except _Busy as busy:
             destination.unlink(missing_ok=True)
             if time.monotonic() > deadline:
@@ -94,43 +97,42 @@ def dump_database(
             ) from error
 
 
-@contextlib.contextmanager
-def _snapshot(helper: Helper, database: str) -> Iterator[tuple[str, datetime, Session]]:
-    with session(helper, database) as sql:
-        sql.execute(
-            f"SET lock_timeout = '{_LOCK_SECONDS}s'; SET statement_timeout = 0; "
-            "SET idle_in_transaction_session_timeout = 0"
-        )
-        try:
-            listed = postgres.lockable_names(sql)
-            sql.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            if listed:
-                sql.execute(f"LOCK TABLE {', '.join(listed)} IN ACCESS SHARE MODE")
-            snapshot, taken_at = sql.value("SELECT json_build_array(pg_export_snapshot(), clock_timestamp())")
-            if postgres.lockable_names(sql) != listed:
-                raise _Busy("a table appeared or went away")
-        except SqlError as error:
-            if error.code in _BUSY_CODES:
-                raise _Busy(str(error)) from error
-            raise
-        yield snapshot, datetime.fromisoformat(taken_at), sql
+def _take_snapshot(sql: Session) -> tuple[str, datetime]:
+    """Lock all tables, then export a snapshot: its name, and when it was."""
+    sql.execute(
+        f"SET lock_timeout = '{_LOCK_SECONDS}s'; SET statement_timeout = 0; "
+        "SET idle_in_transaction_session_timeout = 0"
+    )
+    try:
+        listed = postgres.lockable_names(sql)
+        sql.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if listed:
+            sql.execute(f"LOCK TABLE {', '.join(listed)} IN ACCESS SHARE MODE")
+        snapshot, taken_at = sql.value("SELECT json_build_array(pg_export_snapshot(), clock_timestamp())")
+        if postgres.lockable_names(sql) != listed:
+            raise _Busy("a table appeared or went away")
+    except SqlError as error:
+        if error.code in _BUSY_CODES:
+            raise _Busy(str(error)) from error
+        raise
+    return snapshot, datetime.fromisoformat(taken_at)
 
 
 def _dump_snapshot(
-    helper: Helper,
-    database: str,
-    snapshot: str,
-    taken_at: datetime,
     sql: Session,
+    running: "_Running",
+    database: str,
     destination: Path,
     recipients: Sequence[str],
     attachments: Attachments,
 ) -> Dump:
-    with _Running(helper, database, snapshot) as running, ThreadPoolExecutor(1) as pool:
+    snapshot, taken_at = _take_snapshot(sql)
+    running.begin(snapshot)
+    with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write_object, running, destination, recipients)
         try:
             version, version_num = postgres.server_version(sql)
-            tables = _counts(sql, writing)
+            tables = _counts(sql, running)
             schema_migration = postgres.schema_migration(sql)
             properties = postgres.database_properties(sql, database)
             roles = postgres.roles(sql)
@@ -140,8 +142,8 @@ def _dump_snapshot(
                 with contextlib.suppress(TimeoutError):
                     writing.exception(timeout=0.5)
                 ticker.tick(f"{bytes_text(running.bytes)} dumped and read back")
-            running.succeeded()
             digests = writing.result()
+            running.must_have_succeeded()
         except BaseException:
             running.abort()
             # Whatever it was, an unfinished object must not stay.
@@ -160,11 +162,10 @@ def _dump_snapshot(
     )
 
 
-def _counts(sql: Session, writing: "Future[Digests]") -> dict[str, int]:
+def _counts(sql: Session, running: "_Running") -> dict[str, int]:
     tables: dict[str, int] = {}
     for table in postgres.table_names(sql):
-        if writing.done():
-            writing.result()
+        running.refuse_failure()
         tables[table] = postgres.count_rows(sql, table)
     return tables
 
@@ -179,18 +180,19 @@ def _attachment_keys(sql: Session) -> Iterator[str]:
 
 
 class _Running:
-    """pg_dump and pg_restore in the helper container; `read` gives pg_dump's bytes, which pg_restore got
-    too.
-    """
+    """pg_dump and pg_restore in the helper container; `read` gives pg_dump's bytes, pg_restore got them too."""
 
-    def __init__(self, helper: Helper, database: str, snapshot: str) -> None:
+    def __init__(self, helper: Helper, database: str) -> None:
         dump, verify = make_fifo(helper.directory / "dump"), make_fifo(helper.directory / "verify")
         self._fifos = (dump, verify)
         self._aborted = threading.Event()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the context
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the context
         self._reader = FifoReader(dump, self._is_running)
         self._verifier = FifoWriter(verify, self._is_running)
-        self._process = helper.start(_DUMP, database, snapshot, stdout=subprocess.PIPE, stderr=self._stderr)
+        self._process = helper.start(
+            _DUMP, database, stdin=subprocess.PIPE, stdout=self._output, stderr=self._stderr
+        )
         self.bytes = 0
 
     def __enter__(self) -> "_Running":
@@ -199,20 +201,35 @@ class _Running:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._reader.close()
         self._verifier.close()
+        self._output.close()
         self._stderr.close()
         for fifo in self._fifos:
             fifo.unlink()
+
+    def begin(self, snapshot: str) -> None:
+        """Start dumping this snapshot."""
+        assert self._process.stdin is not None
+        # A container that is already gone shows in its exit status.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{snapshot}\n".encode())
+            self._process.stdin.close()
 
     def read(self, size: int, /) -> bytes:
         block = self._reader.read(size)
         if self._aborted.is_set():
             raise BackupError("the dump was abandoned")
-        # Also when there is nothing: pg_restore waits for somebody to open its end.
-        self._verifier.write(block)
+        try:
+            # Also when there is nothing: pg_restore waits for somebody to open its end.
+            self._verifier.write(block)
+        except BrokenPipeError:
+            self._process.wait()
+            self.refuse_failure()
+            raise
         if not block:
             self._verifier.close()
         self.bytes += len(block)
@@ -222,15 +239,19 @@ class _Running:
         """Make the reader stop, also one that waits for a program that says nothing."""
         self._aborted.set()
 
-    def succeeded(self) -> None:
+    def must_have_succeeded(self) -> None:
         """Return when both programs said that all is well; otherwise raise."""
-        assert self._process.stdout is not None
-        statuses = self._process.stdout.read().decode().split()
         self._process.wait()
+        self.refuse_failure()
+
+    def refuse_failure(self) -> None:
+        """Raise when the programs have ended and one of them failed."""
+        if self._process.poll() is None:
+            return
+        statuses = self._said(self._output).split()
         if statuses == ["0", "0"]:
             return
-        self._stderr.seek(0)
-        said = self._stderr.read().decode(errors="replace").strip()
+        said = self._said(self._stderr)
         if "LOCK TABLE" in said and statuses[:1] != ["0"]:
             raise _Busy("pg_dump could not lock the tables")
         raise BackupError(
@@ -240,6 +261,11 @@ class _Running:
 
     def _is_running(self) -> bool:
         return self._process.poll() is None and not self._aborted.is_set()
+
+    @staticmethod
+    def _said(file: IO[bytes]) -> str:
+        file.seek(0)
+        return file.read().decode(errors="replace").strip()
 
 
 def _blame(statuses: list[str], returncode: int) -> str:

@@ -32,6 +32,11 @@ _SECRET_NAMES = frozenset(
     "POSTGRES_PASSWORD DATABASE_URL DEVISE_SECRET SECRET_COOKIE_TOKEN SECRET_KEY_BASE "
     "RAILS_INBOUND_EMAIL_PASSWORD VAPID_PRIVATE_KEY SMTP_PASSWORD".split()
 )
+#: What deploys and agent rely on: another value would send backups and restores to the wrong place.
+_STRUCTURAL_NAMES = frozenset(
+    "COMPOSE_FILE COMPOSE_PROJECT_NAME LOOMIO_ENV_FILE LOOMIO_IMAGE POSTGRES_IMAGE REDIS_IMAGE "
+    "POSTGRES_DB POSTGRES_USER".split()
+)
 
 
 class Group(BaseModel):
@@ -139,6 +144,8 @@ class StackSettings(Group):
                 raise ValueError(f"has {name!r}, which is not the name of a variable")
             if name in _SECRET_NAMES:
                 raise ValueError(f"has {name}, which is a secret: type loomio-pi secrets edit")
+            if name in _STRUCTURAL_NAMES:
+                raise ValueError(f"has {name}, which follows from other settings or is the same on every Pi")
             if "\n" in value or "\0" in value:
                 raise ValueError(f"has a value with a line break, {name}")
         return environment

@@ -11,13 +11,28 @@ from pyinfra.api.facts import FactBase
 
 @dataclass(frozen=True)
 class AgentVersions:
-    """`current`: the version that the link names, "" without one. `installed`: newest first. `partial`:
-    leftovers.
+    """`current`: the version that the link names, "" without one. `installed`: whole versions, newest first.
+    `leftover`: unfinished builds, and versions of which something is missing.
     """
 
     current: str = ""
     installed: tuple[str, ...] = ()
     leftover: tuple[str, ...] = ()
+
+
+#: Shell functions: `contents DIR` is a hash of what a version consists of (names and sizes of all files, and
+#: the content of our own), `whole DIR` compares it with the one that was written down when it was built.
+CONTENTS = r"""
+contents() { (
+  cd "$1" || exit 1
+  {
+    find . -path '*/__pycache__' -prune -o \( -type f -o -type l \) ! -name ".contents*" -printf '%P %s %l\n'
+    find . -path '*/loomio_backup/*.py' -exec sha256sum {} +
+    sha256sum bin/loomio-backup
+  } | LC_ALL=C sort | sha256sum
+); }
+whole() { test -s "$1/.contents" && test "$(contents "$1" 2>/dev/null)" = "$(cat "$1/.contents")"; }
+"""
 
 
 class AgentVersionsFact(FactBase[AgentVersions]):
@@ -28,13 +43,12 @@ class AgentVersionsFact(FactBase[AgentVersions]):
         return AgentVersions()
 
     def command(self, root: str) -> str:
-        # A version without its program is none.
         return (
-            f"cd {shlex.quote(root)} 2>/dev/null || {{ echo current; exit 0; }}; "
+            f"{CONTENTS}cd {shlex.quote(root)} 2>/dev/null || {{ echo current; exit 0; }}; "
             'echo current $(basename "$(readlink current)"); '
             "for name in $(ls -1t versions 2>/dev/null); do "
             'case "$name" in *.partial) echo "leftover $name"; continue;; esac; '
-            'if test -x "versions/$name/bin/loomio-backup"; then echo "version $name"; '
+            'if whole "versions/$name"; then echo "version $name"; '
             'else echo "leftover $name"; fi; done'
         )
 

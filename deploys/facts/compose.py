@@ -1,11 +1,12 @@
-"""What Docker Compose would do, and what runs: enough to know whether `up` or `pull` would change anything.
+"""What runs of the stack, and whether it is what was last brought up: does `up` have anything to do?
 
-`docker compose config` without a selection prints the app's secrets, so only names are asked for. Its
-`--hash` is of no use here: Compose 2.26 leaves env_file out of it, and the hash that `up` compares has it in.
-`up --dry-run` is the truth.
+Compose itself cannot be asked. `config --hash` of 2.26 leaves env_file out, which `up` has in; `up --dry-run`
+of 5.x neither says in its plain output what it would do nor reliably leaves the containers alone. So after
+each `up` a fingerprint of everything that it depends on is kept: the whole resolved configuration (as a hash:
+it holds the app's secrets), the images' ids, and the labels that Compose gave its containers.
 """
 
-import re
+import hashlib
 import shlex
 from dataclasses import dataclass
 
@@ -28,31 +29,27 @@ containers=$(docker ps --all --quiet --no-trunc --filter label=com.docker.compos
 for container in $containers; do
   docker inspect --format \
 'container {{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} '\
-'{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$container"
+'{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} '\
+'{{index .Config.Labels "com.docker.compose.config-hash"}} '\
+'{{index .Config.Labels "com.docker.compose.image"}}' \
+    "$container"
 done
+echo "config $(docker compose config --format json | sha256sum | cut -d ' ' -f 1)"
+echo "applied $(cat %RECORD% 2>/dev/null)"
 """
-
-_PLAN = r"""
-command -v docker >/dev/null || { echo unknown; exit 0; }
-test -f %DIR%/.env || { echo unknown; exit 0; }
-cd %DIR% || exit 1
-docker compose --progress plain --ansi never up --detach --no-build --pull never --dry-run %OPTIONS% 2>&1 ||
-echo unknown
-"""
-_ACTION = re.compile(r"DRY-RUN MODE -\s+(\w+\s+\S+)\s+(\w+)")
-#: What Compose says of things that it leaves alone.
-_LEFT_ALONE = frozenset({"Running", "Waiting", "Healthy", "Exited"})
 
 
 @dataclass(frozen=True)
 class Container:
     """One container of the project: Docker's own words for status (`running` …) and health (`none` without a
-    check).
+    check); the hash of its configuration and the id of its image as Compose wrote them down.
     """
 
     service: str
     status: str
     health: str
+    config_hash: str = ""
+    image: str = ""
 
     @property
     def healthy(self) -> bool:
@@ -62,11 +59,15 @@ class Container:
 
 @dataclass(frozen=True)
 class ComposeState:
-    """`services`: their names. `images`: reference to the id here, "" where it is absent."""
+    """`services`: their names. `images`: reference to the id here, "" where it is absent. `config`: SHA-256
+    of the resolved configuration. `applied`: the fingerprint kept after the last `up`, "" without one.
+    """
 
     services: tuple[str, ...]
     images: dict[str, str]
     containers: tuple[Container, ...]
+    config: str = ""
+    applied: str = ""
 
     def of(self, service: str) -> tuple[Container, ...]:
         """The containers of one service."""
@@ -80,21 +81,39 @@ class ComposeState:
             if not self.of(name) or not all(container.healthy for container in self.of(name))
         )
 
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that another `up` would look at: configuration, images, containers."""
+        containers = sorted(f"{one.service} {one.config_hash} {one.image}" for one in self.containers)
+        images = sorted(f"{reference} {identity}" for reference, identity in self.images.items())
+        return hashlib.sha256("\n".join([self.config, *images, *containers]).encode()).hexdigest()
+
+    def is_up(self, services: tuple[str, ...] | None = None) -> bool:
+        """Whether `up` for these services (or for all) has nothing to do. When in doubt, it has."""
+        present = all(
+            self.of(name) and all(one.status in ("running", "restarting") for one in self.of(name))
+            for name in services or self.services
+        )
+        return bool(self.services) and present and self.applied == self.fingerprint()
+
     def missing_images(self) -> list[str]:
         """Images that have to be pulled."""
         return sorted(image for image, identity in self.images.items() if not identity)
 
 
 class ComposeStateFact(FactBase[ComposeState | None]):
-    """The ComposeState; None while there is no engine, or no `.env`, to ask. Needs root."""
+    """The ComposeState; None while there is no engine, or no `.env`, to ask. `record` is the file that keeps
+    the fingerprint. Needs root.
+    """
 
-    def command(self, directory: str, project: str) -> str:
-        return _SCRIPT.replace("%DIR%", shlex.quote(directory)).replace("%PROJECT%", shlex.quote(project))
+    def command(self, directory: str, project: str, record: str) -> str:
+        script = _SCRIPT.replace("%DIR%", shlex.quote(directory)).replace("%PROJECT%", shlex.quote(project))
+        return script.replace("%RECORD%", shlex.quote(record))
 
     def process(self, output: list[str]) -> ComposeState | None:
         services = []
         images: dict[str, str] = {}
         containers = []
+        hashes = {"config": "", "applied": ""}
         for line in output:
             kind, *fields = line.split()
             if kind == "absent":
@@ -105,21 +124,6 @@ class ComposeStateFact(FactBase[ComposeState | None]):
                 images[fields[0]] = fields[1] if len(fields) > 1 else ""
             elif kind == "container":
                 containers.append(Container(*fields))
-        return ComposeState(tuple(services), images, tuple(containers))
-
-
-class ComposePlanFact(FactBase[tuple[str, ...] | None]):
-    """What `docker compose up` would do ("Container x Recreate" …), for all or some services; () is nothing.
-
-    None where it cannot be known yet: no engine, no `.env`, images that are not here. Needs root.
-    """
-
-    def command(self, directory: str, services: tuple[str, ...]) -> str:
-        options = " ".join(shlex.quote(service) for service in services) or "--remove-orphans"
-        return _PLAN.replace("%DIR%", shlex.quote(directory)).replace("%OPTIONS%", options)
-
-    def process(self, output: list[str]) -> tuple[str, ...] | None:
-        if "unknown" in output:
-            return None
-        found = (_ACTION.search(line) for line in output)
-        return tuple(f"{match[1]} {match[2]}" for match in found if match and match[2] not in _LEFT_ALONE)
+            elif kind in hashes:
+                hashes[kind] = fields[0] if fields else ""
+        return ComposeState(tuple(services), images, tuple(containers), **hashes)

@@ -9,13 +9,15 @@ from pyinfra.api.command import FileUploadCommand, PyinfraCommand, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from deploys.facts.agent import AgentVersionsFact
+from deploys.facts.agent import CONTENTS, AgentVersionsFact
 
 from .run import own_arguments
 
 # %ROOT%, %VERSION% and %ARCHIVE% hold no characters that a shell would mind. The launcher is written by hand
 # because the virtual environment is renamed after it was built: pip's own scripts would name the old place.
-_BUILD = r"""
+_BUILD = (
+    CONTENTS
+    + r"""
 set -e
 umask 022
 cd %ROOT%
@@ -38,10 +40,15 @@ sys.exit(main())
 LAUNCHER
 chmod 0755 bin/loomio-backup
 bin/python -I -c 'import loomio_backup.cli'
+contents . > .contents.new && mv .contents.new .contents
+# Power may fail at any moment: the version gets its name when every byte of it is on the disk.
+sync -f .
 cd %ROOT%
 rm -rf versions/%VERSION%
 mv versions/%VERSION%.partial versions/%VERSION%
+sync -f versions
 """
+)
 
 
 @operation()
@@ -70,7 +77,7 @@ def old_agent_versions_removed(root: str, version: str) -> Generator[StringComma
     """Remove what earlier installations left, except the version before this one."""
     found = host.get_fact(AgentVersionsFact, root=root)
     others = [name for name in found.installed if name != version]
-    superfluous = [*others[1:], *found.leftover]
+    superfluous = [*others[1:], *(name for name in found.leftover if name != version)]
     if superfluous:
         yield StringCommand("rm", "-rf", "--", *(f"{root}/versions/{name}" for name in superfluous))
     else:

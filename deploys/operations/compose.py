@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Generator
+from pathlib import PurePosixPath
 
 from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
@@ -9,17 +10,17 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
-from deploys.facts.compose import ComposePlanFact, ComposeState, ComposeStateFact
+from deploys.facts.compose import ComposeState, ComposeStateFact
 
 from .run import complain, own_arguments, wait_until
 
 
 @operation()
-def compose_pull(directory: str, project: str) -> Generator[StringCommand, None, None]:
+def compose_pull(directory: str, project: str, record: str) -> Generator[StringCommand, None, None]:
     """Pull the images that are absent. A newer image of the same tag is an update, which is another deploy's
     work.
     """
-    found = host.get_fact(ComposeStateFact, directory=directory, project=project)
+    found = host.get_fact(ComposeStateFact, directory=directory, project=project, record=record)
     if found is None:
         yield StringCommand(f"cd {shlex.quote(directory)} && docker compose pull --quiet")
         return
@@ -30,10 +31,15 @@ def compose_pull(directory: str, project: str) -> Generator[StringCommand, None,
 
 
 @operation()
-def compose_up(directory: str, services: tuple[str, ...] = ()) -> Generator[StringCommand, None, None]:
-    """Create, replace and start what differs from the compose file: all services, or only the given ones."""
-    plan = host.get_fact(ComposePlanFact, directory=directory, services=services)
-    if plan == ():
+def compose_up(
+    directory: str, project: str, record: str, services: tuple[str, ...] = ()
+) -> Generator[PyinfraCommand, None, None]:
+    """Create, replace and start what differs from the compose file: all services, or only the given ones.
+
+    `record` is the file on the Pi that keeps, after an `up` of all services, what they were brought up from.
+    """
+    found = host.get_fact(ComposeStateFact, directory=directory, project=project, record=record)
+    if found is not None and found.is_up(services or None):
         host.noop("every container is as declared")
         return
     selection = " ".join(services) or "--remove-orphans"
@@ -41,16 +47,32 @@ def compose_up(directory: str, services: tuple[str, ...] = ()) -> Generator[Stri
         f"cd {shlex.quote(directory)} && docker compose --progress plain --ansi never "
         f"up --detach --no-build --pull never {selection}"
     )
+    if services:
+        return
+    arguments = own_arguments(host)
+
+    def keep(state: State, host: Host) -> bool:
+        now: ComposeState | None = host.get_fact(
+            ComposeStateFact, directory=directory, project=project, record=record, **arguments
+        )
+        if now is None:
+            return complain(host, "Docker stopped answering after the containers were started.")
+        folder, file = shlex.quote(str(PurePosixPath(record).parent)), shlex.quote(record)
+        script = f"mkdir -p {folder} && echo {now.fingerprint()} > {file}.new && mv -f {file}.new {file}"
+        done, _output = host.run_shell_command(StringCommand(script), **arguments)
+        return done
+
+    yield FunctionCommand(keep, (), {})
 
 
 @operation()
 def wait_healthy(
-    directory: str, project: str, services: tuple[str, ...] = (), seconds: int = 900
+    directory: str, project: str, record: str, services: tuple[str, ...] = (), seconds: int = 900
 ) -> Generator[PyinfraCommand, None, None]:
     """Wait until all services (or the given ones) run and pass their health checks; fail with their names
     after `seconds`.
     """
-    found = host.get_fact(ComposeStateFact, directory=directory, project=project)
+    found = host.get_fact(ComposeStateFact, directory=directory, project=project, record=record)
     if found is not None and not found.unhealthy(services or None):
         host.noop("every service is healthy")
         return
@@ -64,6 +86,7 @@ def wait_healthy(
                 ComposeStateFact,
                 directory=directory,
                 project=project,
+                record=record,
                 **{**arguments, "_ignore_errors": True},
             )
             latest[:] = answer.unhealthy(services or None) if answer else ["Docker"]

@@ -15,6 +15,8 @@ DATABASE = "loomio_production"
 DATABASE_USER = "loomio"
 #: Services that hold no data of the app's own writing while a restore runs.
 KEEP_SERVICES = ("db", "redis")
+#: What the containers were last brought up from (a hash), beside the agent's own state.
+COMPOSE_RECORD = "/var/lib/loomio-pi-stack/compose-applied"
 WEB_URL = "http://127.0.0.1:3000"
 
 AGENT_ROOT = "/opt/loomio-backup"

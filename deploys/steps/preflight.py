@@ -19,7 +19,7 @@ from inventories.settings import Settings
 ARCHITECTURES = ("arm64", "amd64")
 RELEASES = {
     "debian": ("trixie", "bookworm"),
-    "ubuntu": ("noble", "jammy"),
+    "ubuntu": ("noble",),
 }
 #: The app, the database and a little room to work in; the smaller one where Docker (and most likely its
 #: images) is.
@@ -107,7 +107,7 @@ def system_problem(machine: Machine) -> str | None:
     if machine.codename not in RELEASES.get(machine.os, ()):
         return (
             f"{machine.pretty or 'this system'} is not supported: Raspberry Pi OS or Debian (trixie, "
-            "bookworm) or Ubuntu (24.04, 22.04) is needed."
+            "bookworm) or Ubuntu (24.04) is needed."
         )
     if machine.init != "systemd":
         return "systemd does not run here, and backups are started by systemd timers."

@@ -30,6 +30,9 @@ from deploys.steps.paths import (
 )
 from deploys.steps.preflight import Target
 
+#: What follows from a verification that failed: the timer is the last step.
+BACKUPS_ARE_OFF = "Scheduled backups are still off. When the reason is gone, run the same command again."
+
 
 def refuse_during_restore(host: Host, target: Target) -> None:
     """A setup would start the app in the middle of a restore. Raises DeployError while one is unfinished."""
@@ -122,10 +125,12 @@ def verify(target: Target) -> None:
         as_root = privilege.arguments(host)
         if not wait_until(lambda: host.get_fact(WebStatusFact, url=WEB_URL) == 200, seconds=120):
             return complain(
-                host, f"{WEB_URL} does not answer with 200. The data is restored; the app does not serve it."
+                host,
+                f"{WEB_URL} does not answer with 200. The data is restored; the app does not serve it. "
+                f"{BACKUPS_ARE_OFF}",
             )
         problems = verification.backup_problems(host, store, recovered=True, **as_root)
-        return complain(host, " ".join(problems)) if problems else True
+        return complain(host, " ".join([*problems, BACKUPS_ARE_OFF])) if problems else True
 
     python.call(name="Verify what was recovered", function=judge)
 

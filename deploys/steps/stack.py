@@ -7,7 +7,7 @@ from deploys.operations.compose import compose_pull, compose_up, wait_healthy
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.secret_file import secret_file
 from deploys.steps import environment
-from deploys.steps.paths import PROJECT
+from deploys.steps.paths import COMPOSE_RECORD, PROJECT
 from deploys.steps.preflight import Target
 
 
@@ -40,7 +40,12 @@ def place(target: Target) -> None:
     )
     # Home networks break off: what was fetched stays, the rest is tried again.
     compose_pull(
-        name="Fetch the images", directory=stack.directory, project=PROJECT, _retries=2, _retry_delay=10
+        name="Fetch the images",
+        directory=stack.directory,
+        project=PROJECT,
+        record=COMPOSE_RECORD,
+        _retries=2,
+        _retry_delay=10,
     )
 
 
@@ -49,5 +54,17 @@ def start(target: Target, services: tuple[str, ...] = ()) -> None:
     """Start all services, or only the given ones, and wait until they are healthy."""
     what = ", ".join(services) or "every service"
     directory = target.settings.stack.directory
-    compose_up(name=f"Start {what}", directory=directory, services=services)
-    wait_healthy(name=f"Wait until healthy: {what}", directory=directory, project=PROJECT, services=services)
+    compose_up(
+        name=f"Start {what}",
+        directory=directory,
+        project=PROJECT,
+        record=COMPOSE_RECORD,
+        services=services,
+    )
+    wait_healthy(
+        name=f"Wait until healthy: {what}",
+        directory=directory,
+        project=PROJECT,
+        record=COMPOSE_RECORD,
+        services=services,
+    )

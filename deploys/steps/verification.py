@@ -10,7 +10,7 @@ from deploys.facts.agent import BackupCheckFact
 from deploys.facts.compose import ComposeState, ComposeStateFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
-from deploys.steps.paths import BACKUP_SERVICE, BACKUP_TIMER, PROJECT, WEB_URL
+from deploys.steps.paths import BACKUP_SERVICE, BACKUP_TIMER, COMPOSE_RECORD, PROJECT, WEB_URL
 from deploys.steps.preflight import Target
 
 
@@ -19,8 +19,9 @@ def check(host: Host, target: Target) -> None:
     directory = target.settings.stack.directory
     store = store_of(target)
     units = host.get_fact(UnitsFact, units=(BACKUP_TIMER, BACKUP_SERVICE))
+    stack = host.get_fact(ComposeStateFact, directory=directory, project=PROJECT, record=COMPOSE_RECORD)
     problems = [
-        *stack_problems(host.get_fact(ComposeStateFact, directory=directory, project=PROJECT)),
+        *stack_problems(stack),
         *web_problems(host.get_fact(WebStatusFact, url=WEB_URL)),
         *timer_problems(units),
         *backup_problems(host, store),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from deploys.facts.compose import ComposeState, Container
 from deploys.facts.machine import Machine
 from deploys.steps import agent_archive, agent_config, docker, schedule
 from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS
@@ -172,7 +173,6 @@ class ConvergedPi(ScriptedPi):
             (r"--property Id --property UnitFileState", ["Id=docker.service", "UnitFileState=enabled"]),
             (r"systemctl show --property=Id", unit_lines()),
             (r"config --services", compose_lines()),
-            (r"--dry-run", [f" DRY-RUN MODE -  Container x-{name}-1  Running" for name in ALL_SERVICES]),
             (r"docker volume inspect", "rows 44"),
             (r"/api/v1/boot/version", "200"),
             (r"loomio-backup check", json.dumps({"ok": True, "complete": True, "problems": []})),
@@ -214,14 +214,29 @@ def sha1_answer(path: str, text: str) -> Answer:
     return (rf"sha1sum {re.escape(path)} ", f"{digest}  {path}")
 
 
-def compose_lines(services: Sequence[str] = ALL_SERVICES, unhealthy: Sequence[str] = ()) -> list[str]:
+def compose_lines(
+    services: Sequence[str] = ALL_SERVICES,
+    unhealthy: Sequence[str] = (),
+    *,
+    config: str = "c" * 64,
+    image: str = "sha256:2",
+    applied: str | None = None,
+) -> list[str]:
+    """The stack as it was brought up, unless an argument says otherwise; `applied` "" is a lost record."""
+    images = {"loomio/loomio:3.5": "sha256:1", "postgres:17": image, "redis:8": "sha256:3"}
+    upped = ComposeState(
+        ALL_SERVICES,
+        {**images, "postgres:17": "sha256:2"},
+        tuple(Container(name, "running", "healthy", "h" * 64, "sha256:1") for name in ALL_SERVICES),
+        "c" * 64,
+    )
     health = {name: "unhealthy" if name in unhealthy else "healthy" for name in services}
     return [
         *(f"service {name}" for name in ALL_SERVICES),
-        "image loomio/loomio:3.5 sha256:1",
-        "image postgres:17 sha256:2",
-        "image redis:8 sha256:3",
-        *(f"container {name} running {health[name]}" for name in services),
+        *(f"image {reference} {identity}" for reference, identity in images.items()),
+        *(f"container {name} running {health[name]} {'h' * 64} sha256:1" for name in services),
+        f"config {config}",
+        f"applied {upped.fingerprint() if applied is None else applied}",
     ]
 
 

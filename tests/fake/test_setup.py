@@ -12,7 +12,7 @@ import yaml
 from deploys.steps import docker
 from inventories.settings import DockerSettings
 
-from .scripted import FRESH, Answer, ConvergedPi, ScriptedPi, unit_lines
+from .scripted import ALL_SERVICES, FRESH, Answer, ConvergedPi, ScriptedPi, compose_lines, unit_lines
 
 PLAN = [
     "System | Install git, Python and certificates",
@@ -88,9 +88,16 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
         ((r"cat /etc/docker/daemon\.json", ""), ["Docker | Configure the engine (daemon.json)"]),
         ((r"cmp -s - /opt/loomio-pi-stack/\.env;", "differs"), ["Stack | Write the stack's .env"]),
         ((r"cmp -s - .*identity;", "same root root 644"), ["Agent | Write the credential identity"]),
+        ((r"config --services", compose_lines(config="d" * 64)), ["Stack | Start every service"]),
+        ((r"config --services", compose_lines(image="sha256:9")), ["Stack | Start every service"]),
+        ((r"config --services", compose_lines(applied="")), ["Stack | Start every service"]),
         (
-            (r"--dry-run", " DRY-RUN MODE -  Container loomio-pi-stack-app-1  Recreate"),
+            (r"config --services", compose_lines([*ALL_SERVICES, "orphan"])),
             ["Stack | Start every service"],
+        ),
+        (
+            (r"config --services", compose_lines(ALL_SERVICES[1:])),
+            ["Stack | Start every service", "Stack | Wait until healthy: every service"],
         ),
         (
             (r"systemctl show --property=Id", unit_lines(enabled="disabled")),
@@ -106,7 +113,10 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
             ["Agent | Write the agent's configuration"],
         ),
     ],
-    ids=["daemon.json", "env", "mode", "container", "disabled", "stopped", "unit", "config"],
+    ids=[
+        *("daemon.json", "env", "mode", "compose configuration", "newer image", "no record", "orphan"),
+        *("container gone", "disabled", "stopped", "unit", "config"),
+    ],
 )
 def test_one_difference_is_one_operation(tmp_path: Path, answer: Answer, changes: list[str]) -> None:
     done = ConvergedPi(tmp_path, answers=[answer]).deploy("setup")

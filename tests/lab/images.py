@@ -61,8 +61,11 @@ def build(context: Path, name: str, *, parts: Sequence[str] = (".",), **argument
 
 
 def stack_image(name: str) -> str:
-    """Return an image to serve as `name` (such as postgres:17): the real one where it can be had."""
-    if exists("image", name) or _pulled(name):
+    """Return an image to serve as `name` (such as postgres:17): the real one where it can be had.
+
+    Loomio is always the stand-in: only that has the generator's schema, and the ledger that a drill writes.
+    """
+    if STACK_IMAGES[name] != "loomio" and (exists("image", name) or _pulled(name)):
         return name
     base_image("trixie")
     return build(HERE / "images" / STACK_IMAGES[name], STACK_IMAGES[name])

@@ -64,7 +64,7 @@ class Pi:
                 with pipe:
                     yield pipe
             except BrokenPipeError:
-                # The program ended before it had read everything: its exit status says more than the pipe does.
+                # The program ended before it had read everything: its exit status says more than this.
                 process.wait(timeout=60)
             if process.wait(timeout=600) != 0:
                 raise LabError(f"{' '.join(command[:4])} … on {self.name} ended with {process.returncode}")

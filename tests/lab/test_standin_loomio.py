@@ -99,7 +99,7 @@ def test_worker_and_hocuspocus(stack: Stack) -> None:
     worker = stack.run("worker", "loomio", **APP_ENVIRONMENT, TASK="worker")
     stack.run("hocuspocus", "loomio", TASK="hocuspocus")
     wait_until(lambda: "connected" in docker("logs", worker), "the worker's connection")
-    wait_until(lambda: stack.succeeds("app", "curl", "-fsS", "hocuspocus:5000"), "hocuspocus")
+    wait_until(lambda: stack.succeeds("app", "curl", "-fsS", "hocuspocus"), "hocuspocus")
     for name in (worker, f"{stack.prefix}-hocuspocus"):
         started = time.monotonic()
         docker("stop", name)

@@ -270,6 +270,12 @@ CASES = [
     ),
     (
         "  support",
+        "  environment: {POSTGRES_DB: other}\n  support",
+        "pi.yml:9: stack.environment has POSTGRES_DB, which follows from other settings or is the same on "
+        "every Pi.",
+    ),
+    (
+        "  support",
         "  environment: {MY-NAME: x}\n  support",
         "pi.yml:9: stack.environment has 'MY-NAME', which is not the name of a variable.",
     ),

@@ -22,6 +22,8 @@ def judge(rehearsal: Rehearsal) -> None:
     found = compare(rehearsal.spec, lambda script: run_sql(pi, script), lambda: list_files(pi))
     _note(rehearsal, found)
     keys = environment(pi)
+    if not before.environment:
+        report.problems.append("no application key was remembered: .env was not compared")
     wrong_keys = [key for key in before.environment if keys.get(key) != before.environment[key]]
     report.env_differing = len(wrong_keys)
     report.problems += [f"{key} in .env is not what it was" for key in wrong_keys]

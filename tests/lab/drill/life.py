@@ -20,7 +20,10 @@ from .report import Report
 PROJECT = "loomio-pi-stack"
 ENV_FILE = "/opt/loomio-pi-stack/.env"
 #: What a restored Pi must have again, to the letter: sessions and stored links depend on them.
-APPLICATION_KEYS = ("SECRET_COOKIE_TOKEN", "SECRET_KEY_BASE", "DEVISE_SECRET", "RAILS_INBOUND_EMAIL_PASSWORD")
+APPLICATION_KEYS = (
+    *("SECRET_COOKIE_TOKEN", "SECRET_KEY_BASE", "DEVISE_SECRET", "RAILS_INBOUND_EMAIL_PASSWORD"),
+    *("VAPID_PUBLIC_KEY", "VAPID_PRIVATE_KEY"),
+)
 LEDGER = "http://127.0.0.1:3000/lab/ledger"
 ENTRIES_BEFORE_BACKUP, ENTRIES_AFTER_BACKUP = 60, 60
 

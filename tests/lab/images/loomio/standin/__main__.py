@@ -10,7 +10,7 @@ import psycopg  # type: ignore[import-not-found,unused-ignore]
 from . import database, web
 from .settings import Settings, SettingsError, from_environment
 
-HOCUSPOCUS_PORT = 5000
+HOCUSPOCUS_PORT = 80
 WORKER_POLL_SECONDS = 5
 
 

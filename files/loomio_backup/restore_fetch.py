@@ -1,5 +1,8 @@
 """Objects on their way back: fetched from the first store that has them whole, hashed before they are
 opened.
+
+A store that cannot be reached says nothing about what it holds: only an object that is missing or altered
+counts as damage (and lets an older backup be tried), everything else ends the restore.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from loomio_backup.crypto import Identity
-from loomio_backup.errors import DamagedObject, StoreError
+from loomio_backup.errors import DamagedObject, RestoreError, StoreDamaged, StoreError, StoreNotFound
 from loomio_backup.manifest import ObjectEntry
 from loomio_backup.objects import hash_file, read_object
 from loomio_backup.progress import Ticker, bytes_text, say
@@ -29,7 +32,8 @@ class Fetcher:
     def file(self, entry: ObjectEntry) -> Iterator[Path]:
         """The object as a file that is exactly what the manifest says, removed afterwards.
 
-        Raises DamagedObject when no store has it so.
+        Raises DamagedObject when no store has it so, RestoreError when that cannot be said because a store
+        did not do its part.
         """
         path = self._directory / entry.name
         try:
@@ -47,7 +51,8 @@ class Fetcher:
             yield source
 
     def _fetch(self, entry: ObjectEntry, path: Path) -> None:
-        problems = []
+        damaged: list[str] = []
+        failed: list[str] = []
         for store in self._stores:
             ticker = Ticker(f"{store.kind}: {entry.name}")
             total = bytes_text(entry.stored_size)
@@ -57,14 +62,24 @@ class Fetcher:
 
             try:
                 store.get(entry.name, path, progress=tell)
-            except StoreError as error:
-                problems.append(str(error))
+            except (StoreNotFound, StoreDamaged) as error:
+                damaged.append(str(error))
                 say(f"{store.kind}: {error}")
+                continue
+            except (StoreError, OSError) as error:
+                failed.append(f"{store.kind}: {error}")
+                say(failed[-1])
                 continue
             size, sha256, _ = hash_file(path)
             if (size, sha256) == (entry.stored_size, entry.stored_sha256):
                 return
             path.unlink()
-            problems.append(f"{entry.name} in {store.kind} is not what the manifest describes")
-            say(problems[-1])
-        raise DamagedObject(f"{entry.name} cannot be had whole: {'; '.join(problems)}.")
+            damaged.append(f"{entry.name} in {store.kind} is not what the manifest describes.")
+            say(damaged[-1])
+        if failed:
+            raise RestoreError(
+                f"{entry.name} could not be fetched, so nothing was restored. Nothing live was changed, and "
+                f"no older backup was taken instead. {' '.join(failed + damaged)} When that is mended, run "
+                "it again; to take an older backup, name it with --backup."
+            )
+        raise DamagedObject(f"{entry.name} cannot be had whole: {' '.join(damaged)}")

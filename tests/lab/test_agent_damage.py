@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from loomio_backup.config import DriveStore, LocalStore, Stores
+
 from .agent_site import Site, site
 from .docker import docker
+from .drive import DriveEmulator, LabDrive
 from .test_agent_faults import _fails
 
 pytestmark = pytest.mark.lab
@@ -91,10 +94,6 @@ def test_nothing_undamaged_changes_nothing(old: Site, new: Site, tmp_path: Path)
 
 def test_the_other_store_helps_out(old: Site, tmp_path: Path) -> None:
     """One object is damaged in the local store; Drive's copy is taken for it."""
-    from loomio_backup.config import DriveStore, LocalStore, Stores
-
-    from .drive import DriveEmulator, LabDrive
-
     with DriveEmulator(tmp_path / "drive") as emulator:
         lab = LabDrive(emulator.url)
         secret = json.dumps(lab.register_user())
@@ -115,6 +114,30 @@ def test_the_other_store_helps_out(old: Site, tmp_path: Path) -> None:
         ) as new:
             new.must("restore", "--newest", "--unattended")
             assert (new.database_text(), new.files_text()) == (old.database_text(), old.files_text())
+
+
+def test_an_outage_does_not_bring_an_older_backup(tmp_path: Path) -> None:
+    with DriveEmulator(tmp_path / "drive") as emulator:
+        lab = LabDrive(emulator.url)
+        options = {
+            "drive": DriveStore(api_root=emulator.url, token_uri=lab.token_uri),
+            "drive_secret": json.dumps(lab.register_user()),
+        }
+        with site(tmp_path / "pi", "agent-d5", **options) as pi:
+            pi.fill()
+            pi.must("run")
+            pi.sql("DELETE FROM other.things")
+            pi.must("run")
+            newest = json.loads(pi.must("list", "--json"))[0]["name"]
+            before = (pi.database_text(), pi.files_text())
+            lab.fault("status", times=None, match={"name": f"{newest}.dump*", "download": True}, status=403)
+            said = _fails(pi, "restore", "--newest", "--unattended", "--replace-live-data")
+            assert "Nothing live was changed" in said
+            assert "run it again" in said
+            assert (pi.database_text(), pi.files_text()) == before
+            lab.clear_faults()
+            output = pi.must("restore", "--newest", "--unattended", "--replace-live-data")
+            assert f"{newest} is restored" in output
 
 
 def test_other_application_keys_are_named_but_not_shown(old: Site, new: Site) -> None:
@@ -151,6 +174,8 @@ def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next(
     with site(tmp_path / "fresh", "agent-d4", local=tmp_path / "disk", keys=old) as new:
         # Something to remove and to keep aside, so that every step has work.
         new.sql("CREATE TABLE before (n int)")
+        # What an app that was started too early leaves is not people's data.
+        new.sql("CREATE TABLE schema_migrations (version text); INSERT INTO schema_migrations VALUES ('1')")
         (new.storage / "before").write_text("before")
         docker(
             *("run", "-d", "--label=com.docker.compose.project=agent-d4"),

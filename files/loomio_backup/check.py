@@ -1,6 +1,7 @@
 """`loomio-backup check`: is the newest backup complete in a store, and as young as the schedule promises?
 
-Complete means: every object is there, with the size and (where the store keeps one) the hash of the manifest.
+Complete means: every object is there, with the size and (where the store keeps one) the hash of the manifest,
+and no manifest in the store is damaged or foreign: it could be the newest backup's.
 """
 
 import itertools
@@ -22,6 +23,8 @@ from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 
 _GRACE = timedelta(hours=1)
+_CLOCKS = timedelta(minutes=5)
+"""How far into the future a snapshot may lie: clocks differ a little."""
 _FIRINGS = 400
 """Enough to meet the longest gap of any ordinary schedule: a year of days, two weeks of hours."""
 
@@ -64,15 +67,14 @@ def run(config: Config, credentials: Credentials, kind: str, as_json: bool) -> i
 
 def judge(config: Config, store: Store, history: History, catalogue: Catalogue, now: datetime) -> Verdict:
     """Look at the newest backup of a store."""
+    unreadable = [f"{name} cannot be used: {sentence}" for name, sentence in history.damaged]
+    unreadable += [f"no key of this Pi opens {name}" for name in history.foreign]
     newest = next(iter(history.newest_first()), None)
     if newest is None:
-        found = [sentence for _, sentence in history.damaged] + [
-            f"no key of this Pi opens {name}" for name in history.foreign
-        ]
-        problems = found or ["there is no backup at all; run loomio-backup run"]
+        problems = unreadable or ["there is no backup at all; run loomio-backup run"]
         return Verdict(history.store, ok=False, complete=False, problems=problems)
     manifest = catalogue.load(newest)
-    incomplete = missing_objects(manifest, store, history)
+    incomplete = unreadable + missing_objects(manifest, store, history)
     age = now - manifest.snapshot_at
     allowed = longest_gap(config.schedule, config.timezone, now) + _GRACE
     problems = list(incomplete)
@@ -80,6 +82,12 @@ def judge(config: Config, store: Store, history: History, catalogue: Catalogue, 
         problems.append(
             f"the newest backup, {manifest.name}, is {seconds_text(age.total_seconds())} old, "
             f"but the schedule ({config.schedule}) allows {seconds_text(allowed.total_seconds())}"
+        )
+    if age < -_CLOCKS:
+        problems.append(
+            f"the newest backup, {manifest.name}, was made {seconds_text(-age.total_seconds())} in the "
+            "future: the clock of this Pi is wrong, or was when it was made (look with timedatectl), so its "
+            "age cannot be told"
         )
     return Verdict(
         store=history.store,

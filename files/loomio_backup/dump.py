@@ -180,7 +180,7 @@ def _attachment_keys(sql: Session) -> Iterator[str]:
 
 
 class _Running:
-    """pg_dump and pg_restore in the helper container; `read` gives pg_dump's bytes, pg_restore got them too."""
+    """pg_dump and pg_restore in the helper; `read` gives the bytes of the one, which the other got too."""
 
     def __init__(self, helper: Helper, database: str) -> None:
         dump, verify = make_fifo(helper.directory / "dump"), make_fifo(helper.directory / "verify")

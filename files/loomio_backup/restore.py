@@ -160,6 +160,7 @@ class _Restore:
             journal.objects_fetched, journal.bytes_fetched = fetcher.objects, fetcher.bytes
             database = self._config.database.name
             journal.keep_aside = restore_database.has_tables(helper, database)
+            journal.writers = sorted({found.service for found in restore_switch.writers(self._config)})
             journal.state = "switching"
             # From here on there is only forward.
             restore_journal.save(self._state.restore_journal, journal)
@@ -261,7 +262,8 @@ class _Restore:
             f"{journal.backup} is restored: {journal.rows} rows, {journal.files} files "
             f"({bytes_text(journal.bytes)}), {seconds_text(sum(journal.phases.values()))}"
         )
-        if not self._wish.unattended:
+        # Unattended, whoever started us starts the app when all else is ready for it.
+        if journal.writers and not self._wish.unattended:
             self._start_stack()
 
     def _start_stack(self) -> None:

@@ -57,7 +57,7 @@ def test_damage_is_noticed_and_the_backup_before_is_taken(
 ) -> None:
     wanted = (old.database_text(), old.files_text())
     first = json.loads(old.must("list", "--json"))[0]["name"]
-    old.sql("DELETE FROM users")
+    old.sql("DELETE FROM users WHERE id > 1")
     (old.uploads / "later").write_text("later")
     old.must("run")
     for kind in ("dump", "config", "index", "pack", "manifest"):
@@ -69,8 +69,9 @@ def test_damage_is_noticed_and_the_backup_before_is_taken(
             path.write_bytes(data[:-1])
         else:
             path.unlink()
-        # Without its manifest a backup does not exist; a flipped byte needs a hash, which a folder lacks.
-        if kind != "manifest" and how != "flip":
+        # Without its manifest a backup does not exist; a flipped byte needs a hash, which a folder lacks
+        # (but each manifest is opened).
+        if how == "cut" or (kind == "manifest") == (how == "flip"):
             assert path.name in _fails(old, "check", "--store", "local")
         new.sql("DROP TABLE IF EXISTS users CASCADE")
         output = new.must("restore", "--newest", "--unattended", "--replace-live-data")
@@ -138,6 +139,29 @@ def test_an_outage_does_not_bring_an_older_backup(tmp_path: Path) -> None:
             lab.clear_faults()
             output = pi.must("restore", "--newest", "--unattended", "--replace-live-data")
             assert f"{newest} is restored" in output
+
+
+def test_check_names_every_manifest_that_cannot_be_used(old: Site, tmp_path: Path) -> None:
+    """An older backup is whole and young, yet not all is well: the damaged one may be the newest."""
+    first = tmp_path / "disk" / _names(old)["manifest"]
+    old.must("run")
+    newest = tmp_path / "disk" / _names(old)["manifest"]
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:100])
+    assert newest.name in _fails(old, "check", "--store", "local")
+    verdict = json.loads(old.run("check", "--store", "local", "--json").out)
+    assert (verdict["ok"], verdict["complete"]) == (False, False)
+    newest.write_bytes(whole)
+    old.must("check", "--store", "local")
+    first.write_bytes(b"")
+    assert first.name in _fails(old, "check", "--store", "local")
+    stranger = Site(tmp_path / "stranger", "agent-stranger", local=tmp_path / "disk2")
+    stranger.container, stranger.project = old.container, old.project
+    stranger.write_config(stranger.config.model_copy(update={"project": old.project}))
+    stranger.must("run")
+    [foreign] = (tmp_path / "disk2").glob("*.manifest.age")
+    first.write_bytes(foreign.read_bytes())
+    assert f"no key of this Pi opens {first.name}" in _fails(old, "check", "--store", "local")
 
 
 def test_other_application_keys_are_named_but_not_shown(old: Site, new: Site) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 
 from loomio_backup.config import AppDataSource, DriveStore
 
-from .agent_site import DATABASE, Site, site
+from .agent_site import DATABASE, Site, clean_environment, site
 from .docker import docker
 from .drive import DriveEmulator, LabDrive
 
@@ -180,15 +184,49 @@ def test_a_backup_is_found_by_its_name(tmp_path: Path) -> None:
     with site(tmp_path / "pi", "agent-name", local=tmp_path / "disk") as old:
         old.fill()
         old.must("run")
-        old.sql("DELETE FROM users")
+        old.sql("DELETE FROM users WHERE id > 1")
         old.must("run")
         newest, first = json.loads(old.must("list", "--json"))
-        assert newest["rows"] == first["rows"] - 1000
+        assert newest["rows"] == first["rows"] - 999
         with site(tmp_path / "fresh", "agent-name2", local=tmp_path / "disk", keys=old) as new:
             missing = new.run("restore", "--backup", "loomio_backup_x", "--unattended")
             assert (missing.code, "loomio-backup list" in missing.err) == (1, True)
             new.must("restore", "--backup", first["name"], "--unattended")
             assert new.sql("SELECT count(*) FROM users") == "1000"
+
+
+def _converse(pi: Site, *answers: str) -> tuple[int, str]:
+    """Run the verb restore on a terminal and type these answers."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        pi.agent("restore"), stdin=terminal, stdout=terminal, stderr=terminal, env=clean_environment()
+    )
+    os.close(terminal)
+    for answer in answers:
+        os.write(controller, answer.encode() + b"\n")
+    shown = b""
+    # The terminal's end is an error of its own kind.
+    with contextlib.suppress(OSError):
+        while block := os.read(controller, 65536):
+            shown += block
+    os.close(controller)
+    return process.wait(), shown.decode()
+
+
+def test_a_person_picks_a_backup_and_types_yes(tmp_path: Path) -> None:
+    with site(tmp_path / "pi", "agent-yes", local=tmp_path / "disk") as old:
+        old.fill()
+        old.must("run")
+        [backup] = json.loads(old.must("list", "--json"))
+        with site(tmp_path / "fresh", "agent-yes2", local=tmp_path / "disk", keys=old) as new:
+            code, shown = _converse(new, backup["name"], "no")
+            assert code == 1
+            assert backup["name"] in shown
+            assert "nothing was changed" in shown
+            assert new.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0"
+            code, shown = _converse(new, "", "yes")
+            assert code == 0, shown
+            assert new.database_text() == old.database_text()
 
 
 def test_decrypt_needs_no_configuration(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class _Backup:
         self._files(scan, "files")
         dump, attachments = self._database(name, database)
         self._files(scan, "files_again")
-        lineage.refuse_sudden_emptiness(predecessor, sum(dump.tables.values()), scan.totals().files)
+        lineage.refuse_sudden_emptiness(predecessor, dump.tables, scan.totals().files)
         missing = attachments.without_file(scan)
         if missing:
             self._warn(f"attachments without a file: {len(missing)}")

@@ -3,12 +3,15 @@ stores.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loomio_backup.catalogue import Lineage, Summary
 from loomio_backup.errors import BackupError
 from loomio_backup.manifest import Manifest
+from loomio_backup.postgres import BOOKKEEPING
+
+_USERS = "public.users"
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,35 @@ def continued(own: Lineage | None, found: Sequence[Found]) -> Lineage:
     return Lineage(own.instance, own.generation, newest.sequence, newest.name)
 
 
-def refuse_sudden_emptiness(predecessor: Manifest | None, rows: int, files: int) -> None:
-    """Raise BackupError when a source that had data in the last backup has none at all now."""
+def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, int], files: int) -> None:
+    """Raise BackupError when what people had in the last backup is gone: all rows, all users or all files.
+
+    `tables` are rows by quoted `schema.table`. Rails' own two tables do not count: an app that makes its
+    schema anew fills them, and nothing else.
+    """
     if predecessor is None:
         return
-    if predecessor.database.rows and not rows:
+    before = predecessor.database.tables
+    if _rows(before) and not _rows(tables):
         what = f"the database {predecessor.database.name} is empty"
+    elif before.get(_USERS, 0) and not tables.get(_USERS, 0):
+        what = f"the database {predecessor.database.name} has no users any more"
     elif predecessor.app_data.files and not files:
         what = "there are no app-data files at all"
     else:
         return
     raise BackupError(
-        f"no backup was made: {what}, but {predecessor.name} holds {predecessor.database.rows} rows and "
-        f"{predecessor.app_data.files} files. All earlier backups are untouched. If the data was lost, "
-        "run loomio-backup restore; on a fresh Pi, deploys/disaster_recovery.py."
+        f"no backup was made: {what}, but {predecessor.name} holds {_rows(before)} rows "
+        f"({before.get(_USERS, 0)} users) and {predecessor.app_data.files} files. All earlier backups are "
+        f"untouched. If the data was lost, type: loomio-backup restore --backup {predecessor.name}; on a "
+        "fresh Pi, run deploys/disaster_recovery.py. If it is a new Loomio, give it another folder in the "
+        "settings."
     )
+
+
+def _rows(tables: Mapping[str, int]) -> int:
+    bookkeeping = {f"public.{name}" for name in BOOKKEEPING}
+    return sum(rows for table, rows in tables.items() if table not in bookkeeping)
 
 
 def _refuse_others(own: Lineage | None, found: Found) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from loomio_backup.psql import Session, literal
 
 MAINTENANCE_DATABASE = "postgres"
+BOOKKEEPING = ("schema_migrations", "ar_internal_metadata")
+"""Rails' own tables in the schema public: an app that was merely started fills them, so they are no data."""
 
 # What an application keeps its data in: no system schemas, no temporary tables, nothing that an extension
 # owns (pg_dump leaves that to CREATE EXTENSION).
@@ -106,11 +108,6 @@ def database_exists(session: Session, name: str) -> bool:
     """Whether the server has a database of this name."""
     query = f"SELECT to_json(EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = {literal(name)}))"
     return bool(session.value(query))
-
-
-def database_size(session: Session, name: str) -> int:
-    """Bytes that a database takes on disk."""
-    return int(session.value(f"SELECT to_json(pg_database_size({literal(name)}))"))
 
 
 def database_properties(session: Session, name: str) -> DatabaseProperties:

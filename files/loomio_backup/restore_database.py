@@ -46,7 +46,7 @@ def first_live_table(helper: Helper, database: str) -> str | None:
         if not postgres.database_exists(sql, database):
             return None
     with session(helper, database) as sql:
-        return postgres.first_table_with_rows(sql, ignore=("schema_migrations", "ar_internal_metadata"))
+        return postgres.first_table_with_rows(sql, ignore=postgres.BOOKKEEPING)
 
 
 def has_tables(helper: Helper, database: str) -> bool:

@@ -175,6 +175,27 @@ def test_an_empty_database_does_not_follow_a_full_one(pi: Site) -> None:
     assert len(_manifests(pi)) == 1
 
 
+def test_a_schema_made_anew_does_not_follow_data(pi: Site) -> None:
+    """As an app does it that finds an empty database: the same tables, only its own bookkeeping in them."""
+    pi.fill()
+    pi.must("run")
+    pi.sql(
+        "DELETE FROM other.things; DELETE FROM users; DELETE FROM parted; DELETE FROM active_storage_blobs"
+    )
+    pi.sql('DELETE FROM "Odd ""name"" 🎉"')
+    assert pi.sql("SELECT count(*) FROM schema_migrations") == "2"
+    said = _fails(pi, "run")
+    assert "is empty" in said
+    assert "All earlier backups are untouched" in said
+    assert len(_manifests(pi)) == 1
+    backup = json.loads(pi.must("list", "--json"))[0]["name"]
+    assert f"loomio-backup restore --backup {backup}" in said
+    pi.must("restore", "--backup", backup, "--unattended")
+    assert pi.sql("SELECT count(*) FROM users") == "1000"
+    pi.sql("DELETE FROM users")
+    assert "has no users any more" in _fails(pi, "run")
+
+
 def test_a_stopped_database_is_one_sentence(pi: Site) -> None:
     docker("stop", "-t", "0", pi.container)
     assert "no running container of the service db" in _fails(pi, "run")

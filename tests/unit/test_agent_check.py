@@ -5,7 +5,6 @@ cannot be used.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-
 from pathlib import Path
 
 import pytest

@@ -54,22 +54,40 @@ def test_backups_that_no_key_opens_are_refused() -> None:
         continued(OWN, [Found("drive", [summary(5, 2)], ["x.manifest.age"])])
 
 
+DATA = {"public.users": 1, "public.topics": 0}
+
+
 def test_emptiness_after_data_is_a_failure() -> None:
-    refuse_sudden_emptiness(None, rows=0, files=0)
-    refuse_sudden_emptiness(manifest(), rows=1, files=1)
-    with pytest.raises(BackupError, match="loomio_production is empty"):
-        refuse_sudden_emptiness(manifest(), rows=0, files=1)
+    refuse_sudden_emptiness(None, {}, files=0)
+    refuse_sudden_emptiness(manifest(), DATA, files=1)
+    with pytest.raises(BackupError, match=r"loomio_production is empty.*untouched.*loomio-backup restore"):
+        refuse_sudden_emptiness(manifest(), {}, files=1)
     with pytest.raises(BackupError, match="no app-data files"):
-        refuse_sudden_emptiness(manifest(), rows=1, files=0)
+        refuse_sudden_emptiness(manifest(), DATA, files=0)
 
 
-def test_emptiness_after_emptiness_is_not() -> None:
+def test_what_rails_writes_down_for_itself_is_no_data() -> None:
+    fresh = {"public.schema_migrations": 900, "public.ar_internal_metadata": 2, "public.users": 0}
+    with pytest.raises(BackupError, match="loomio_production is empty"):
+        refuse_sudden_emptiness(manifest(), fresh, files=1)
+    # What is called the same elsewhere is somebody's.
+    refuse_sudden_emptiness(manifest(), DATA | {"other.schema_migrations": 1}, files=1)
+
+
+@pytest.mark.parametrize("tables", [{"public.users": 0, "public.topics": 4}, {"public.topics": 4}])
+def test_no_users_after_users_is_a_failure(tables: dict[str, int]) -> None:
+    with pytest.raises(BackupError, match=r"no users any more.*3 users.*untouched"):
+        refuse_sudden_emptiness(manifest(), tables, files=1)
+
+
+@pytest.mark.parametrize("tables", [{}, {"public.schema_migrations": 1, "public.users": 0}])
+def test_emptiness_after_emptiness_is_not(tables: dict[str, int]) -> None:
     before = manifest(
         database=DatabaseContent(
-            name="d", postgresql_version="17", server_version_num=170000, schema_migration=None, tables={}
+            name="d", postgresql_version="17", server_version_num=170000, schema_migration=None, tables=tables
         ),
         app_data=AppDataContent(
             sources=[], files=0, directories=0, symlinks=0, bytes=0, changed_while_read=[]
         ),
     )
-    refuse_sudden_emptiness(before, rows=0, files=0)
+    refuse_sudden_emptiness(before, {}, files=0)

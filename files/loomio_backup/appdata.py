@@ -98,6 +98,15 @@ def bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def unreadable(path: bytes, error: OSError) -> SourceError:
+    """The error for something that is there and cannot be read: a backup without it would be none."""
+    return SourceError(
+        f"cannot read {text_of(path)!r} ({error.strerror}), so no backup was made. Earlier backups are "
+        "untouched. Run as root; for an input/output error, look into dmesg and test the disk. Then run "
+        "loomio-backup run again."
+    )
+
+
 def is_reserved(name: bytes) -> bool:
     """Whether a name in a mount's root is not app-data."""
     return name.startswith(OWN_PREFIX) or name == _LOST_AND_FOUND
@@ -169,28 +178,36 @@ class Scan:
         pending = [b""]
         while pending:
             below = pending.pop()
+            place = os.path.join(root, below)
             try:
-                listing = os.scandir(os.path.join(root, below))
+                with os.scandir(place) as listing:
+                    for item in listing:
+                        if not below and is_reserved(item.name):
+                            continue
+                        relative = os.path.join(below, item.name)
+                        entry = self._entry(os.path.join(name, relative), item)
+                        if entry is None:
+                            continue
+                        if entry.type == "dir":
+                            pending.append(relative)
+                        yield entry
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            with listing:
-                for item in listing:
-                    if not below and is_reserved(item.name):
-                        continue
-                    relative = os.path.join(below, item.name)
-                    path = os.path.join(name, relative)
-                    try:
-                        status = item.stat(follow_symlinks=False)
-                        target = os.readlink(item.path) if stat.S_ISLNK(status.st_mode) else None
-                    except FileNotFoundError:
-                        continue
-                    entry = _entry(path, status, target)
-                    if entry is None:
-                        self.skipped.append(text_of(path))
-                        continue
-                    if entry.type == "dir":
-                        pending.append(relative)
-                    yield entry
+            except OSError as error:
+                raise unreadable(place, error) from error
+
+    def _entry(self, path: bytes, item: "os.DirEntry[bytes]") -> ScanEntry | None:
+        try:
+            status = item.stat(follow_symlinks=False)
+            target = os.readlink(item.path) if stat.S_ISLNK(status.st_mode) else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unreadable(item.path, error) from error
+        entry = _entry(path, status, target)
+        if entry is None:
+            self.skipped.append(text_of(path))
+        return entry
 
     def _merge(self, batch: Sequence[ScanEntry]) -> None:
         with self._catalogue.transaction() as database:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from loomio_backup.errors import CatalogueError
 from loomio_backup.manifest import Manifest, ObjectEntry, parse, payload_of
@@ -80,29 +81,53 @@ class Summary:
         return self.generation, self.sequence
 
 
+class _Database(sqlite3.Connection):
+    """A connection whose errors are sentences, whichever module uses it."""
+
+    path = Path()
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with _told(self.path):
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        with _told(self.path):
+            return super().executemany(*arguments)
+
+    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
+        with _told(self.path):
+            return super().executescript(*arguments)
+
+
 class Catalogue:
     """The open catalogue. `database` is shared with appdata.py, which owns the table `scan`."""
 
     def __init__(self, path: Path) -> None:
+        # One thread at a time uses it, but not always the one that opened it: objects are produced in a
+        # stage's thread while the main thread waits.
+        with _told(path):
+            self.database = sqlite3.connect(
+                path, timeout=30, check_same_thread=False, isolation_level=None, factory=_Database
+            )
+        self.database.path = path
         try:
-            # One thread at a time uses it, but not always the one that opened it: objects are produced in a
-            # stage's thread while the main thread waits.
-            self.database = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
-            path.chmod(0o600)
-            self.database.execute("PRAGMA journal_mode = WAL")
-            self.database.execute("PRAGMA synchronous = FULL")
-            version = self.database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self.database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        except sqlite3.Error as error:
-            raise CatalogueError(
-                f"the catalogue {path} cannot be used ({error}). The backups in the stores are untouched."
-            ) from error
+            self._prepare(path)
+        except BaseException:
+            self.database.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
+        path.chmod(0o600)
+        self.database.execute("PRAGMA journal_mode = WAL")
+        self.database.execute("PRAGMA synchronous = FULL")
+        version = self.database.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise CatalogueError(
                 f"the catalogue {path} was written by a newer version of this program. "
                 "Nothing was done. Install that version again."
             )
+        if version == 0:
+            self.database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
 
     def __enter__(self) -> "Catalogue":
         return self
@@ -116,10 +141,12 @@ class Catalogue:
         self.database.execute("BEGIN IMMEDIATE")
         try:
             yield self.database
+            self.database.execute("COMMIT")
         except BaseException:
-            self.database.execute("ROLLBACK")
+            # After some errors (a full disk among them) SQLite has rolled back by itself.
+            if self.database.in_transaction:
+                self.database.execute("ROLLBACK")
             raise
-        self.database.execute("COMMIT")
 
     def lineage(self) -> Lineage | None:
         """Whose backups this Pi makes, or None before its first one."""
@@ -171,13 +198,6 @@ class Catalogue:
             raise CatalogueError(f"the catalogue does not know the backup {summary.name}.")
         return parse(*row)
 
-    def manifest_hashes(self, summary: Summary) -> tuple[str, str]:
-        """(SHA-256, MD5) of the object that holds this backup's manifest."""
-        row = self.database.execute(
-            "SELECT stored_sha256, stored_md5 FROM manifests WHERE name = ?", (summary.name,)
-        ).fetchone()
-        return str(row[0]), str(row[1])
-
     def add_object(self, entry: ObjectEntry) -> None:
         """Remember an object that was written."""
         self.database.execute(
@@ -203,6 +223,31 @@ class Catalogue:
                 query, values
             )
         ]
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into a CatalogueError; mistakes in our own statements stay what they are."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.Error as error:
+        raise CatalogueError(
+            f"the catalogue {path} cannot be used ({error}). The backups in the stores are untouched. "
+            f"{_remedy(path, error)}"
+        ) from error
+
+
+def _remedy(path: Path, error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "")  # absent where the module itself complains
+    if name.startswith("SQLITE_FULL"):
+        return "Make room on its disk, then run the same again."
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "Another program holds it open; run the same again when that has ended."
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"Move {path} (and {path}-wal, {path}-shm) away, then run the same again: it is made anew."
+    return "Check that its disk is healthy, writable and has room, then run the same again."
 
 
 def _now() -> str:

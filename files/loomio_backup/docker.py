@@ -82,13 +82,16 @@ def containers(project: str) -> list[Container]:
 
 
 def service_container(project: str, service: str) -> Container:
-    """The running container of a service; raises SourceError when there is none."""
+    """The running container of a service; raises SourceError when there is none.
+
+    Only this service may be started then: the app must not, in the middle of a half-done restore.
+    """
     for container in containers(project):
         if container.service == service and container.running and not container.one_off:
             return container
     raise SourceError(
         f"no running container of the service {service} in the Compose project {project}. "
-        "Nothing was changed. Start the stack (docker compose up -d) and try again."
+        f"Nothing was changed. Start it, and only it (docker compose up -d {service}), and try again."
     )
 
 

@@ -6,6 +6,7 @@ file that changes while it is read is read again, into another member of the sam
 last one).
 """
 
+import errno
 import hashlib
 import os
 import secrets
@@ -15,8 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path, text_of
-from loomio_backup.errors import SourceError
+from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path, text_of, unreadable
 from loomio_backup.objects import Digests, write_object
 from loomio_backup.streams import BlockReader
 
@@ -24,6 +24,9 @@ PACK_BYTES = 64 << 20
 _MOST_FILES = 10_000
 _TRIES = 3
 _READ = 256 << 10
+# No longer there, or no longer a file (a link, a socket): the next pass finds what is there instead. Anything
+# else means that the file is there, and that its content would be missing from the backup.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _NO_BLOCK = bytes(tarfile.BLOCKSIZE)
 
 
@@ -83,7 +86,7 @@ def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> I
             before = os.fstat(descriptor)
             digest = hashlib.sha256()
             yield _header(entry.path, before)
-            for block in _exactly(descriptor, before.st_size):
+            for block in _exactly(source, descriptor, before.st_size):
                 digest.update(block)
                 yield block
             yield bytes(-before.st_size % tarfile.BLOCKSIZE)
@@ -102,14 +105,10 @@ def _open(source: bytes) -> int | None:
     try:
         # O_NONBLOCK: should it have become a FIFO, opening must not wait for a writer.
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except PermissionError as error:
-        raise SourceError(
-            f"cannot read {text_of(source)} (permission denied), so no backup was made. "
-            "Earlier backups are untouched. Run as root."
-        ) from error
-    except OSError:
-        # Gone, or no longer a file: the next pass finds what is there instead.
-        return None
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise unreadable(source, error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return None
@@ -125,10 +124,13 @@ def _header(path: bytes, status: os.stat_result) -> bytes:
     return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _exactly(descriptor: int, size: int) -> Iterator[bytes]:
+def _exactly(source: bytes, descriptor: int, size: int) -> Iterator[bytes]:
     """As many bytes as the header says: the beginning of a file that grew, zeros after one that shrank."""
     while size:
-        block = os.read(descriptor, min(_READ, size)) or bytes(min(_READ, size))
+        try:
+            block = os.read(descriptor, min(_READ, size)) or bytes(min(_READ, size))
+        except OSError as error:
+            raise unreadable(source, error) from error
         size -= len(block)
         yield block
 

@@ -10,8 +10,12 @@ _EVERY = 5.0  # seconds
 
 
 def say(line: str) -> None:
-    """Print one progress line, at once."""
-    print(line, flush=True)
+    """Print one progress line, at once. An OSError names standard output."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def bytes_text(count: int) -> str:

@@ -32,7 +32,6 @@ class Journal(BaseModel):
     live: str
     new: str
     aside: str
-    live_exists: bool = False
     keep_aside: bool = False
     roots: dict[str, Path] = {}
     writers: list[str] = []

@@ -65,7 +65,7 @@ class StateDirectory:
     @contextlib.contextmanager
     def locked(self, verb: str) -> Iterator[None]:
         """Hold the one lock that keeps backups and restores apart; the kernel lets go of it if we die."""
-        with (self.path / "lock").open("a+", encoding="utf-8") as file:
+        with self._placed(), (self.path / "lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -79,17 +79,32 @@ class StateDirectory:
             file.flush()
             yield
 
+    @contextlib.contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Say where we were working when the system names no file: it names none when a write fails."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None:
+                error.add_note(f"while working in {self.path}")
+            raise
+
 
 def write_private(path: Path, text: str) -> None:
     """Write a small file, mode 0600, so that it is either the old or the new one whatever happens."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
     sync_directory(path.parent)
 
 

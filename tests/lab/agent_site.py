@@ -16,7 +16,7 @@ from pathlib import Path
 from loomio_backup import crypto
 from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, Stores, dump
 
-from .docker import docker, wait_until
+from .docker import LabError, docker, wait_until
 from .images import stack_image
 
 PASSWORD = "pass:word\\with'quotes"
@@ -121,7 +121,10 @@ class Site:
         )
         # Over TCP: while the image still prepares the cluster, the server answers on its socket only.
         ready = ["docker", "exec", self.container, "pg_isready", "-q", "-h", "127.0.0.1", "-U", USER]
-        wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, "database ready")
+        try:
+            wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, "database ready")
+        except LabError as error:
+            raise LabError(f"{error}: {docker_said(self.container)}") from error
 
     def stop(self) -> None:
         """Remove the database and whatever helper is left."""
@@ -220,6 +223,12 @@ class Site:
         assert outcome.code == 0, outcome
         assert outcome.err == "", outcome
         return outcome.out
+
+
+def docker_said(container: str) -> str:
+    """State and last words of a container."""
+    done = subprocess.run(["docker", "logs", "--tail", "20", container], capture_output=True, text=True)
+    return docker("inspect", "-f", "{{json .State}}", container) + done.stdout + done.stderr
 
 
 def clean_environment() -> dict[str, str]:

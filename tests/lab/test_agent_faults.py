@@ -197,9 +197,14 @@ def test_a_schema_made_anew_does_not_follow_data(pi: Site) -> None:
 
 
 def test_a_stopped_database_is_one_sentence(pi: Site) -> None:
+    pi.must("run")
     docker("stop", "-t", "0", pi.container)
-    assert "no running container of the service db" in _fails(pi, "run")
-    assert _manifests(pi) == []
+    for verb in (["run"], ["restore", "--newest", "--unattended"]):
+        said = _fails(pi, *verb)
+        assert "no running container of the service db" in said
+        # Never the whole stack: the app must not start in the middle of a half-done restore.
+        assert "(docker compose up -d db)" in said
+    assert len(_manifests(pi)) == 1
 
 
 def test_a_wrong_database_name_is_one_sentence(pi: Site) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import resource
+import socket
 import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -273,6 +276,76 @@ def test_a_file_that_changes_once_is_read_again(tree: Tree) -> None:
     assert contents.changed == []
     [entry] = contents.packed
     assert (entry.size, entry.sha256) == (14, hashlib.sha256(b"second, longer").hexdigest())
+
+
+@contextmanager
+def _no_more_open_files() -> Iterator[None]:
+    """Every `open` fails from here on, as it does on a disk that fails; the files are all there."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_that_cannot_be_opened_has_not_vanished(tree: Tree) -> None:
+    (tree.root / "there").write_text("there")
+    tree.scan.walk()
+    [lot] = packs.batches(tree.scan)
+    contents = packs.Contents()
+    stream = packs.tar_stream("pack", lot, tree.scan.roots, contents)
+    with (
+        _no_more_open_files(),
+        pytest.raises(SourceError, match=r"there' \(Too many open files\).*Earlier backups are untouched"),
+    ):
+        list(stream)
+    assert contents.vanished == []
+
+
+def test_a_directory_that_cannot_be_listed_has_not_vanished(tree: Tree) -> None:
+    with _no_more_open_files(), pytest.raises(SourceError, match=r"storage/' \(Too many open files\)"):
+        tree.scan.walk()
+
+
+def test_a_file_whose_content_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The kernel's file of a loopback's speed can be opened, says 4096 bytes, and fails when it is read."""
+    if not Path("/sys/class/net/lo/speed").exists():
+        pytest.skip("no such file here")
+    status = Path("/sys/class/net/lo/speed").stat()
+    entry = ScanEntry(b"net/speed", "file", status.st_size, 0o444, 0, 0, 0, 0, 0)
+    destination = tmp_path / "pack"
+    with pytest.raises(SourceError, match=r"/sys/class/net/lo/speed' \(Invalid argument\)"):
+        packs.write_pack("pack", [entry], {"net": Path("/sys/class/net/lo")}, destination, RECIPIENTS)
+    assert not destination.exists()
+
+
+@pytest.mark.parametrize("now", ["nothing", "link", "directory", "fifo", "socket", "below a file"])
+def test_what_is_no_file_any_more_is_left_to_the_next_pass(tree: Tree, now: str) -> None:
+    path = tree.root / "was" / "file"
+    path.parent.mkdir()
+    path.write_text("content")
+    tree.scan.walk()
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        match now:
+            case "link":
+                path.symlink_to("elsewhere")
+            case "directory":
+                path.mkdir()
+            case "fifo":
+                os.mkfifo(path)
+            case "socket":
+                listener.bind(str(path))
+            case "below a file":
+                path.parent.rmdir()
+                path.parent.write_text("a file now")
+        [lot] = packs.batches(tree.scan)
+        contents = packs.Contents()
+        list(packs.tar_stream("pack", lot, tree.scan.roots, contents))
+    assert (contents.vanished, contents.packed) == ([b"storage/was/file"], [])
 
 
 def test_an_index_that_leads_elsewhere_is_damaged() -> None:

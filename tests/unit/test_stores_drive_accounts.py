@@ -128,11 +128,11 @@ def test_trash_counts_against_the_room(bench: DriveBench, tmp_path: Path) -> Non
     first, second = sample(tmp_path, 1000, 1), sample(tmp_path, 1000, 2)
     stored = store.put("first", first.path, first.digests)
     drive = store._drive()
-    drive.call("trashing", drive.files.update(fileId=stored.id, body={"trashed": True}))
+    drive.call("trashing", drive.files.update(fileId=stored.id, body={"trashed": True}), bool)
     assert list(store.list()) == []
     with pytest.raises(StoreFull):
         store.put("second", second.path, second.digests)
-    drive.call("emptying the trash", drive.files.emptyTrash())
+    drive.call("emptying the trash", drive.files.emptyTrash(), bool)
     store.put("second", second.path, second.digests)
 
 
@@ -140,7 +140,7 @@ def test_a_folder_that_was_deleted(bench: DriveBench, made: Sample) -> None:
     store = bench.user_store()
     store.put("before", made.path, made.digests)
     drive = store._drive()
-    drive.call("deleting", drive.files.delete(fileId=_folder(bench)["id"]))
+    drive.call("deleting", drive.files.delete(fileId=_folder(bench)["id"]), bool)
     _refused(store, made, StoreNotFound, "does not exist", "Nothing was stored")
 
 
@@ -150,7 +150,7 @@ def test_a_folder_in_the_trash(bench: DriveBench, made: Sample) -> None:
     store.put("before", made.path, made.digests)
     folder_id = _folder(bench)["id"]
     drive = store._drive()
-    drive.call("trashing", drive.files.update(fileId=folder_id, body={"trashed": True}))
+    drive.call("trashing", drive.files.update(fileId=folder_id, body={"trashed": True}), bool)
     for other in (bench.store(secret), bench.store(secret, folder_id=folder_id), store):
         _refused(other, made, StoreNotFound, "is in Drive's trash", "Restore the folder")
     assert len([file for file in bench.lab.files() if "md5" not in file]) == 1

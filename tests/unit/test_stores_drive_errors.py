@@ -79,6 +79,14 @@ def test_answers_that_are_not_drives(content: bytes) -> None:
     refused = refusal(502, content, None)
     assert refused.passing
     assert refused.reason == ""
+    assert "<" not in refused.message
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410])
+def test_a_refusal_in_other_words_than_drives_is_somebody_elses(status: int) -> None:
+    assert refusal(status, b"<html>Please log in</html>", None).foreign
+    assert refusal(status, b"<html>Please log in</html>", None).passing
+    assert not _answer(status).foreign
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,114 @@ def test_an_upload_survives(bench: DriveBench, store: DriveFolder, tmp_path: Pat
     assert (tmp_path / "fetched").read_bytes() == made.content
 
 
+NONSENSE = ["empty-json", "empty-array", "empty", "html", "latin-1", "wrong-types"]
+# What a Drive store asks for, and which nonsense could be an answer to it.
+NONSENSE_CASES = [
+    (operation, kind)
+    for operation in (
+        "token",
+        "files.list",
+        "files.generateIds",
+        "files.create",
+        "files.get",
+        "upload.start",
+        "upload.chunk",
+        "download",
+        "files.delete",
+    )
+    for kind in NONSENSE
+    if not (operation == "files.delete" and kind == "empty")  # that is Drive's own answer
+]
+
+
+def _life(store: DriveFolder, folder: Path) -> None:
+    """Everything that a store is asked to do, with one object."""
+    made, other = sample(folder, 1000, 1), sample(folder, 1000, 2)
+    stored = store.put("object", made.path, made.digests)
+    assert store.stat("object") == stored
+    store.get(stored, folder / "fetched")
+    assert (folder / "fetched").read_bytes() == made.content
+    assert store.replace("object", other.path, other.digests).matches(other.digests)
+    assert [found.name for found in store.list()] == ["object"]
+    store.delete(stored)
+    assert list(store.list()) == []
+
+
+def _prepare(bench: DriveBench, operation: str) -> DriveFolder:
+    """A store that will use this operation."""
+    secret = bench.lab.register_user()
+    store = bench.store(secret)
+    if operation != "files.get":
+        return store
+    store.verify_access()  # makes the folder; only a folder known by its id is read by id
+    folder = next(file["id"] for file in bench.lab.files() if "md5" not in file)
+    return bench.store(secret, folder_id=folder)
+
+
+@pytest.mark.parametrize(("operation", "kind"), NONSENSE_CASES)
+def test_an_answer_that_is_not_drives_is_asked_for_again(
+    bench: DriveBench, tmp_path: Path, operation: str, kind: str
+) -> None:
+    store = _prepare(bench, operation)
+    bench.lab.fault(kind, times=3, match={"operation": operation})
+    _life(store, tmp_path)
+    _assert_all_struck(bench)
+    assert bench.names() == []
+
+
+@pytest.mark.parametrize(("operation", "kind"), NONSENSE_CASES)
+def test_answers_that_are_never_drives_are_told_as_such(
+    bench: DriveBench, tmp_path: Path, operation: str, kind: str
+) -> None:
+    store = _prepare(bench, operation)
+    bench.lab.fault(kind, times=None, match={"operation": operation})
+    bare = (operation, kind) == ("download", "empty")  # bytes that end at once are still bytes
+    expected = "only 0 of 1000 bytes came" if bare else "not Google Drive"
+    with pytest.raises(StoreUnavailable, match=expected) as caught:
+        _life(store, tmp_path)
+    assert "What Drive already holds is untouched" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    _assert_all_struck(bench)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410])
+@pytest.mark.parametrize("operation", ["files.list", "download", "files.delete", "token"])
+def test_a_refusal_that_is_not_drives_means_nothing(
+    bench: DriveBench, store: DriveFolder, tmp_path: Path, operation: str, status: int
+) -> None:
+    """A proxy's 404 is not "your backups are gone", its 401 not "authorise again"."""
+    bench.lab.fault("html", status=status, times=None, match={"operation": operation})
+    with pytest.raises(StoreUnavailable, match="not Google Drive"):
+        _life(store, tmp_path)
+    _assert_all_struck(bench)
+
+
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_nonsense_is_never_an_empty_list(bench: DriveBench, tmp_path: Path, kind: str) -> None:
+    """Neither in the search for the folder, nor on a first page or a later one, nor for a single name."""
+    secret, made = bench.lab.register_user(), sample(tmp_path, 10)
+    store = bench.store(secret)
+    bench.lab.post("state", {"page_limit": 1})
+    for name in ("one", "two"):
+        store.put(name, made.path, made.digests)
+    for skip in (0, 1, 2):
+        bench.lab.fault(kind, times=None, skip=skip, match={"operation": "files.list"})
+        with pytest.raises(StoreUnavailable, match="not Google Drive"):
+            list(bench.store(secret).list())
+        bench.lab.clear_faults()
+    bench.lab.fault(kind, times=None, match={"operation": "files.list"})
+    with pytest.raises(StoreUnavailable, match="not Google Drive"):
+        store.stat("one")
+
+
+def test_a_nonsense_token_does_not_stick(bench: DriveBench, store: DriveFolder) -> None:
+    """It is not kept until its supposed end, an hour later."""
+    bench.lab.fault("wrong-types", times=5, match={"operation": "token"})
+    with pytest.raises(StoreUnavailable, match="not Google Drive"):
+        list(store.list())
+    assert list(store.list()) == []
+
+
 @pytest.mark.parametrize("case", ["dropped within a chunk", "answer to a chunk lost", "chunk refused"])
 def test_only_what_was_lost_is_sent_again(
     bench: DriveBench, store: DriveFolder, tmp_path: Path, case: str

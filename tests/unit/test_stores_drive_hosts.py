@@ -58,9 +58,9 @@ source = Path(folder) / "source"
 source.write_bytes(b"x")
 create = lambda media: drive.files.create(media_body=media)
 kinds = {
-    "token": lambda: drive.call("listing", listing),
-    "metadata": lambda: drive.call("listing", listing),
-    "upload": lambda: drive.upload("storing", create, source, 1, None),
+    "token": lambda: drive.call("listing", listing, bool),
+    "metadata": lambda: drive.call("listing", listing, bool),
+    "upload": lambda: drive.upload("storing", create, source, 1, None, bool),
     "download": lambda: drive.download("fetching", "id", BytesIO(), 1, None),
 }
 try:

@@ -7,13 +7,13 @@ object is compared with Drive's own size and hashes before `put` returns. Overwr
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreConflict, StoreDamaged, StoreNotFound
 from loomio_backup.stores.base import Progress, StoredObject, check_name, check_source
+from loomio_backup.stores.drive_answers import FileAnswer, IdAnswer, IdsAnswer, content_answer, no_answer
 from loomio_backup.stores.drive_errors import Refused, sentence
 from loomio_backup.stores.drive_folder import FOLDER_TYPE, Folder, FolderFinder, quoted
 from loomio_backup.stores.patience import Backoff
@@ -56,9 +56,8 @@ class DriveFolder:
         if not self._ids:
             what, drive = "asking Drive for file ids", self._drive()
             with self._finder.told(what):
-                self._ids = list(
-                    drive.call(what, drive.files.generateIds(count=_IDS_AT_ONCE, fields="ids"))["ids"]
-                )
+                request = drive.files.generateIds(count=_IDS_AT_ONCE, fields="ids")
+                self._ids = list(drive.call(what, request, IdsAnswer.model_validate).ids)
         return self._ids.pop()
 
     def put(
@@ -111,8 +110,9 @@ class DriveFolder:
                 path,
                 digests.stored_size,
                 None,
+                content_answer,
             )
-        stored = _stored(answer)
+        stored = answer.stored()
         if not stored.matches(digests):
             raise StoreDamaged(
                 f"{name} arrived in Drive with another hash than it was sent with. Drive keeps its previous "
@@ -179,20 +179,20 @@ class DriveFolder:
                     path,
                     digests.stored_size,
                     progress,
+                    content_answer,
                 )
             except Refused as refused:
                 if refused.status != 409:
                     raise
                 # "That id exists": an earlier try got through, its answer did not. Reading by id never lags.
-                answer = drive.call(
-                    what, drive.files.get(fileId=file_id, supportsAllDrives=True, fields=_FIELDS)
-                )
-                if answer["name"] != name or not _stored(answer).matches(digests):
+                request = drive.files.get(fileId=file_id, supportsAllDrives=True, fields=_FIELDS)
+                answer = drive.call(what, request, FileAnswer.model_validate)
+                if answer.name != name or not answer.has_content or not answer.stored().matches(digests):
                     raise _conflict(name) from refused
-        if answer["trashed"]:
+        if answer.trashed:
             self._folder = None
             raise self._finder.in_trash()
-        return _stored(answer)
+        return answer.stored()
 
     def _take_back(self, stored: StoredObject) -> None:
         try:
@@ -207,14 +207,14 @@ class DriveFolder:
     def _remove(self, stored: StoredObject) -> None:
         what, drive = f"deleting {stored.name} in Drive", self._drive()
         try:
-            drive.call(what, drive.files.delete(fileId=stored.id, supportsAllDrives=True))
+            drive.call(what, drive.files.delete(fileId=stored.id, supportsAllDrives=True), no_answer)
         except Refused as refused:
             if refused.status != 403:
                 raise
             trash = drive.files.update(
                 fileId=stored.id, body={"trashed": True}, supportsAllDrives=True, fields="id"
             )
-            drive.call(what, trash)
+            drive.call(what, trash, IdAnswer.model_validate)
 
     def _fetch(self, stored: StoredObject, partial: Path, progress: Progress | None) -> None:
         what, drive = f"fetching {stored.name} from Drive", self._drive()
@@ -244,8 +244,8 @@ class DriveFolder:
     def _search(self, folder: Folder, what: str, more: str = "") -> Iterator[StoredObject]:
         query = f"{more}'{quoted(folder.id)}' in parents and mimeType != '{FOLDER_TYPE}' and trashed = false"
         for answer in self._finder.pages(self._drive(), what, query, folder.drive_id, _FIELDS):
-            if "size" in answer:  # Google's own documents have none; they are nothing of ours
-                yield _stored(answer)
+            if answer.has_content:  # Google's own documents have none; they are nothing of ours
+                yield answer.stored()
 
     # -- connection ------------------------------------------------------------------------------------------
 
@@ -265,18 +265,6 @@ class DriveFolder:
         self._folder = self._finder.find(self._drive(), create=True) if self._folder is None else self._folder
         assert self._folder is not None
         return self._folder
-
-
-def _stored(answer: Mapping[str, Any]) -> StoredObject:
-    """A file resource of the API (where sizes are strings) as an object."""
-    return StoredObject(
-        name=answer["name"],
-        size=int(answer["size"]),
-        md5=answer.get("md5Checksum"),
-        sha256=answer.get("sha256Checksum"),
-        id=answer["id"],
-        created=datetime.fromisoformat(answer["createdTime"]),
-    )
 
 
 def _conflict(name: str) -> StoreConflict:

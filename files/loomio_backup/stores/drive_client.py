@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import httplib2
 import requests
@@ -27,13 +27,14 @@ from googleapiclient.http import HttpRequest, MediaUpload
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreDamaged, StoreError, StoreUnavailable
 from loomio_backup.stores.base import Progress
+from loomio_backup.stores.drive_answers import NotDrive, making_sense
 from loomio_backup.stores.drive_errors import Refused, dead_token, refusal
 from loomio_backup.stores.drive_transport import TIMEOUT, Transport, open_credentials
 from loomio_backup.stores.patience import Backoff, Patience
 
 CHUNK = 4 * 1024 * 1024  # a multiple of 256 KiB, as Drive demands; held in memory once
 _BLOCK = 256 * 1024
-_NOT_DRIVE = "an answer that is not Drive's (is there a login page in between?)"
+_NOT_DRIVE = "what answered is not Google Drive (is there a login page or a proxy in between?)"
 _NETWORK_ERRNOS = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
 )
@@ -43,7 +44,9 @@ _CAUGHT = (
     httplib2.HttpLib2Error,
     google_exceptions.GoogleAuthError,
     HttpError,
+    NotDrive,
 )
+_Answer = TypeVar("_Answer")
 
 
 class _FileChunks(MediaUpload):  # type: ignore[misc] # an untyped library
@@ -130,18 +133,18 @@ class DriveClient:
         service = discovery.build_from_document(document, http=Transport(self._session))
         self.files: Any = service.files()
 
-    def call(self, what: str, request: HttpRequest) -> dict[str, Any]:
-        """Execute one request that may be repeated without harm; its JSON answer ({} for none)."""
+    def call(self, what: str, request: HttpRequest, read: Callable[[Any], _Answer]) -> _Answer:
+        """Execute one request that may be repeated without harm; its JSON answer as `read` understands it.
+
+        An answer that `read` does not understand (see drive_answers.py) counts as none.
+        """
         patience = Patience(self._backoff, what)
         while True:
             try:
-                answer = request.execute(num_retries=0) or {}
+                with making_sense():
+                    return read(request.execute(num_retries=0))
             except _CAUGHT as error:
                 _endure(error, what, patience)
-                continue
-            if isinstance(answer, dict):
-                return answer
-            patience.failed(_NOT_DRIVE)
 
     def upload(
         self,
@@ -150,8 +153,9 @@ class DriveClient:
         path: Path,
         size: int,
         progress: Progress | None,
-    ) -> dict[str, Any]:
-        """Run a resumable upload to its end; the finished file's JSON.
+        read: Callable[[Any], _Answer],
+    ) -> _Answer:
+        """Run a resumable upload to its end; the finished file's JSON as `read` understands it.
 
         `start` makes the create or update request. An expired session is started over.
         """
@@ -159,7 +163,9 @@ class DriveClient:
         patience, furthest = Patience(self._backoff, what), 0
         while True:
             try:
-                _, body = request.next_chunk(num_retries=0)
+                with making_sense():
+                    _, body = request.next_chunk(num_retries=0)
+                    answer = None if body is None else read(body)
             except _CAUGHT as error:
                 if _session_expired(error, request):
                     request.resumable_uri, request.resumable_progress = None, 0
@@ -167,14 +173,12 @@ class DriveClient:
                 else:
                     _endure(error, what, patience)
                 continue
-            done = size if isinstance(body, dict) else request.resumable_progress
+            done = size if answer is not None else request.resumable_progress
             if progress:
                 progress(done)
-            if isinstance(body, dict):
-                return body
-            if body is not None:
-                patience.failed(_NOT_DRIVE)
-            elif done > furthest:
+            if answer is not None:
+                return answer
+            if done > furthest:
                 furthest = done
                 patience.succeeded()
             else:
@@ -207,10 +211,16 @@ class DriveClient:
     def _ask_for_content(self, file_id: str, start: int) -> requests.Response:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         url = f"{self._files_url}{file_id}?alt=media&supportsAllDrives=true"
-        answer = self._session.get(url, stream=True, headers=headers, timeout=TIMEOUT)
+        with making_sense():
+            answer = self._session.get(url, stream=True, headers=headers, timeout=TIMEOUT)
         if answer.status_code not in (200, 206):
             with answer:
                 raise refusal(answer.status_code, answer.content, answer.headers.get("Retry-After"))
+        # Objects are uploaded as plain bytes, and handed out as such. What is taken for a beginning here
+        # would be gone on from at the next try.
+        if any(kind in answer.headers.get("Content-Type", "") for kind in ("html", "json")):
+            answer.close()
+            raise NotDrive
         return answer
 
 
@@ -221,11 +231,19 @@ def _session_expired(error: Exception, request: HttpRequest) -> bool:
 
 def _endure(error: Exception, what: str, patience: Patience) -> None:
     """Wait, if the error may pass; else raise what it means."""
+    if isinstance(error, HttpError) and error.resp.status < 300:
+        error = NotDrive()  # "success", but not the one that was asked for: an upload without a session
+    if isinstance(error, NotDrive):
+        patience.failed(_NOT_DRIVE)
+        return
     if isinstance(error, HttpError):
         error = refusal(error.resp.status, error.content, error.resp.get("retry-after"))
     if isinstance(error, Refused):
         if not error.passing:
             raise error
+        if error.foreign:
+            patience.failed(f"{_NOT_DRIVE}, status {error.status}")
+            return
         patience.failed(f"{error.status} {error.reason or error.message}".strip(), error.retry_after)
         return
     if isinstance(error, google_exceptions.RefreshError):
@@ -248,7 +266,11 @@ def _endure_refresh(error: Any, patience: Patience) -> None:
     if error.retryable:
         patience.failed(f"Google's token endpoint is out of order {detail.get('error', '')}".strip())
         return
-    raise dead_token(str(detail.get("error", "refused")), str(detail.get("error_description", ""))) from error
+    code = detail.get("error")
+    if not isinstance(code, str):  # RFC 6749 asks for one: this was no token endpoint
+        patience.failed(_NOT_DRIVE)
+        return
+    raise dead_token(code, str(detail.get("error_description", ""))) from error
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -30,13 +30,14 @@ _AGAIN = "put new drive.credentials in with `loomio-pi secrets edit`, then run t
 @dataclass
 class Refused(Exception):  # noqa: N818 - an answer, not a mishap
     """An HTTP answer other than success: status, Drive's `reason` (or ""), its message, seconds of
-    Retry-After.
+    Retry-After; `foreign` when it is not in the words that Drive uses for it, so that somebody else refused.
     """
 
     status: int
     reason: str
     message: str
     retry_after: float | None = None
+    foreign: bool = False
 
     @property
     def passing(self) -> bool:
@@ -45,22 +46,29 @@ class Refused(Exception):  # noqa: N818 - an answer, not a mishap
             self.status >= 500
             or 300 <= self.status < 400  # a login page of some network in between; Drive does not redirect
             or self.status in (408, 429)
+            or self.foreign  # else a login page's 404 would mean "your backups are gone"
             or (self.status == 403 and self.reason in _PASSING_REASONS)
         )
 
 
 def refusal(status: int, content: bytes, retry_after: str | None) -> Refused:
-    """Read an error answer of the Drive API; anything unreadable counts by its status alone."""
-    reason, message = "", ""
+    """Read an error answer of the Drive API.
+
+    What is unreadable counts by its status where that says it may pass; else it is `foreign`. Not so 416,
+    which only Drive's content servers say.
+    """
+    reason, message, foreign = "", "", False
     try:
         error = json.loads(content)["error"]
         message = str(error["message"])
         details = error.get("errors") or error.get("details") or [{}]
         reason = str(details[0].get("reason", ""))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        message = message or content[:200].decode("utf-8", "replace").strip()
+        foreign = not message and 400 <= status < 500 and status != 416
+        text = " ".join(content[:200].decode("utf-8", "replace").split())
+        message = message or ("" if "<" in text else text)  # a page of HTML explains nothing
     seconds = float(retry_after) if retry_after and retry_after.strip().isdigit() else None
-    return Refused(status, reason, message, seconds)
+    return Refused(status, reason, message, seconds, foreign)
 
 
 def sentence(what: str, refused: Refused) -> StoreError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreError, StoreNotFound
+from loomio_backup.stores.drive_answers import FileAnswer, FolderAnswer, IdAnswer, IdsAnswer, PageAnswer
 from loomio_backup.stores.drive_errors import Refused, sentence, service_account_without_storage
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class FolderFinder:
 
     def pages(
         self, drive: "DriveClient", what: str, query: str, drive_id: str | None, fields: str
-    ) -> Iterator[dict[str, Any]]:
-        """Every file that matches, page by page."""
+    ) -> Iterator[FileAnswer]:
+        """Every file that matches, page by page; `fields` as FileAnswer needs them."""
         scope = {"corpora": "drive", "driveId": drive_id} if drive_id else {}
         token: str | None = None
         while True:
@@ -78,14 +79,14 @@ class FolderFinder:
                 **scope,
             )
             with self.told(what):
-                page = drive.call(what, request)
-            if page.get("incompleteSearch"):
+                page = drive.call(what, request, PageAnswer.model_validate)
+            if page.incomplete:
                 raise StoreError(
                     f"{what} failed: Drive's answer was incomplete. Nothing was changed. Try again later."
                 )
-            yield from page.get("files", [])
-            token = page.get("nextPageToken")
-            if not token:
+            yield from page.files
+            token = page.next_token
+            if token is None:
                 return
 
     def _by_id(self, drive: "DriveClient", folder_id: str) -> Folder:
@@ -94,38 +95,38 @@ class FolderFinder:
             fileId=folder_id, supportsAllDrives=True, fields="id,mimeType,trashed,driveId"
         )
         with self.told(what):
-            answer = drive.call(what, request)
-        if answer["mimeType"] != FOLDER_TYPE:
+            answer = drive.call(what, request, FolderAnswer.model_validate)
+        if answer.mime_type != FOLDER_TYPE:
             raise StoreNotFound(
                 f"{folder_id} (backup.drive.folder_id) is not a folder in Drive. Nothing was done."
             )
-        if answer["trashed"]:
+        if answer.trashed:
             raise self.in_trash()
-        return Folder(answer["id"], answer.get("driveId"))
+        return Folder(answer.id, answer.drive_id)
 
     def _by_name(self, drive: "DriveClient") -> Folder | None:
         name, drive_id = self._settings.folder_name, self._settings.shared_drive_id
         query = f"name = '{quoted(name)}' and mimeType = '{FOLDER_TYPE}'"
         what, fields = "looking for the Drive folder", "id,name,createdTime,trashed"
-        found = [
-            answer for answer in self.pages(drive, what, query, drive_id, fields) if answer["name"] == name
-        ]
-        found.sort(key=lambda answer: (answer["trashed"], answer["createdTime"], answer["id"]))
-        if found and found[0]["trashed"]:
+        found = [answer for answer in self.pages(drive, what, query, drive_id, fields) if answer.name == name]
+        found.sort(key=lambda answer: (answer.trashed, answer.created, answer.id))
+        if found and found[0].trashed:
             # A new folder beside it would hide that all backups are about to be deleted with the trash.
             raise self.in_trash()
-        return Folder(found[0]["id"], drive_id) if found else None
+        return Folder(found[0].id, drive_id) if found else None
 
     def _make(self, drive: "DriveClient") -> Folder:
         what, drive_id = "making the Drive folder", self._settings.shared_drive_id
         with self.told(what):
-            file_id: str = drive.call(what, drive.files.generateIds(count=1, fields="ids"))["ids"][0]
+            request = drive.files.generateIds(count=1, fields="ids")
+            file_id: str = drive.call(what, request, IdsAnswer.model_validate).ids[0]
         body: dict[str, Any] = {"id": file_id, "name": self._settings.folder_name, "mimeType": FOLDER_TYPE}
         if drive_id:
             body["parents"] = [drive_id]
         with self.told(what):
             try:
-                drive.call(what, drive.files.create(body=body, supportsAllDrives=True, fields="id"))
+                request = drive.files.create(body=body, supportsAllDrives=True, fields="id")
+                drive.call(what, request, IdAnswer.model_validate)
             except Refused as refused:
                 if refused.status != 409:  # 409: the answer to the first try was lost, the folder is there
                     raise

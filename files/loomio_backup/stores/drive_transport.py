@@ -9,7 +9,7 @@ Facts that shape it (google-auth 2.62, httplib2 0.32):
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httplib2
@@ -21,6 +21,7 @@ from google.oauth2 import service_account
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreAuth
+from loomio_backup.stores.drive_answers import making_sense
 
 TIMEOUT = 60  # seconds without a byte
 _SERVICE_ACCOUNT_SCOPE = "https://www.googleapis.com/auth/drive"
@@ -44,19 +45,28 @@ class Transport:
         answer = self.session.request(  # type: ignore[no-untyped-call]
             method, uri, data=data, headers=dict(headers or {}), timeout=TIMEOUT, allow_redirects=False
         )
-        return httplib2.Response({"status": str(answer.status_code), **answer.headers}), answer.content
+        # The status comes last: some proxies send a header of that name.
+        return httplib2.Response({**answer.headers, "status": str(answer.status_code)}), answer.content
 
 
 class _TokenOnly(google_credentials.Credentials):
-    """Service account credentials that only fetch tokens, without the lookup thread of their class."""
+    """Credentials that only fetch tokens: without the lookup thread of service accounts, and keeping nothing
+    of an answer that makes no sense. `make` gives Google's own credentials, new for each refresh.
+    """
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, make: Callable[[], Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._inner = inner
+        make()  # what is wrong with the credentials is to be told now
+        self._make = make
 
     def refresh(self, request: Any) -> None:
-        self._inner.refresh(request)
-        self.token, self.expiry = self._inner.token, self._inner.expiry
+        """Fetch a token. RefreshError where the endpoint refuses, NotDrive where it talks nonsense."""
+        inner = self._make()
+        with making_sense():
+            inner.refresh(request)
+            if not isinstance(inner.token, str) or not inner.token.isascii():
+                raise TypeError("the access token is not text")
+        self.token, self.expiry = inner.token, inner.expiry
 
 
 def open_credentials(settings: DriveStore, secret: Mapping[str, Any]) -> Any:
@@ -65,16 +75,18 @@ def open_credentials(settings: DriveStore, secret: Mapping[str, Any]) -> Any:
     try:
         if kind == "authorized_user":
             # No scopes: the token carries what was granted, drive.file as a rule, drive.readonly in need.
-            return user_credentials.Credentials(  # type: ignore[no-untyped-call]
-                None,
-                refresh_token=secret["refresh_token"],
-                client_id=secret["client_id"],
-                client_secret=secret["client_secret"],
-                token_uri=settings.token_uri,
+            return _TokenOnly(
+                lambda: user_credentials.Credentials(  # type: ignore[no-untyped-call]
+                    None,
+                    refresh_token=secret["refresh_token"],
+                    client_id=secret["client_id"],
+                    client_secret=secret["client_secret"],
+                    token_uri=settings.token_uri,
+                )
             )
         if kind == "service_account":
             return _TokenOnly(
-                service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+                lambda: service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
                     {**secret, "token_uri": settings.token_uri},
                     scopes=[_SERVICE_ACCOUNT_SCOPE],
                     subject=settings.subject,

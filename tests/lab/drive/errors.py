@@ -52,6 +52,17 @@ class TokenError(ApiError):
         return json.dumps({"error": self.reason, "error_description": self.message}).encode()
 
 
+@dataclass
+class Nonsense(ApiError):  # noqa: N818 - an answer, not a mistake
+    """An answer that Google would never give, as it comes from whatever sits between a Pi and Google."""
+
+    content: bytes = b""
+
+    def body(self) -> bytes:
+        """As it is."""
+        return self.content
+
+
 class ConnectionDropped(Exception):  # noqa: N818 - an event, not always a mistake
     """The connection ends here: the client went away, or a fault rule cuts it."""
 

@@ -21,10 +21,14 @@ requests pass first.
 | truncate | at, honest | the download ends early; `honest`: with a Content-Length that agrees |
 | slow | bytes_per_second | both directions |
 | latency | seconds | a pause before the work |
+| empty-json, empty-array, empty | status (default 200) | `{}`, `[]` or no body at all instead of the work |
+| html, latin-1 | status (default 200) | a login page instead of the work, in UTF-8 or Latin-1 |
+| wrong-types | status (default 200) | JSON with the right keys, and values of wrong types |
 """
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -32,7 +36,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .errors import ApiError, ConnectionDropped, TokenError
+from .errors import ApiError, ConnectionDropped, Nonsense, TokenError
 from .exchange import Effects, Exchange, pause
 
 # What there is, and the options without which a rule makes no sense.
@@ -51,6 +55,28 @@ KINDS: dict[str, tuple[str, ...]] = {
     "truncate": ("at",),
     "slow": ("bytes_per_second",),
     "latency": ("seconds",),
+    "empty-json": (),
+    "empty-array": (),
+    "empty": (),
+    "html": (),
+    "latin-1": (),
+    "wrong-types": (),
+}
+_PAGE = "<!DOCTYPE html><html><head><title>Café Zürich</title></head><body>Please log in</body></html>\n"
+_WRONG_TYPES = {
+    **{"access_token": 17, "expires_in": "soon", "token_type": None, "scope": []},
+    **{"files": "none", "ids": 7, "nextPageToken": {}, "incompleteSearch": "no"},
+    **{"id": 5, "name": ["x"], "size": "many", "trashed": "?", "createdTime": "yesterday", "mimeType": None},
+}
+_JSON = "application/json; charset=UTF-8"
+# Answers in place of Drive's: media type and body.
+_NONSENSE: dict[str, tuple[str, bytes]] = {
+    "empty-json": (_JSON, b"{}"),
+    "empty-array": (_JSON, b"[]"),
+    "empty": ("application/octet-stream", b""),
+    "html": ("text/html; charset=UTF-8", _PAGE.encode()),
+    "latin-1": ("text/html; charset=ISO-8859-1", _PAGE.encode("latin-1")),
+    "wrong-types": (_JSON, json.dumps(_WRONG_TYPES).encode()),
 }
 # Where a kind means something; a rule does not waste its strikes elsewhere. Others strike anywhere.
 _PLACES = {
@@ -195,6 +221,10 @@ class Faults:
                 effects.hide_seconds = float(options["seconds"])
             case "corrupt":
                 effects.corrupt = True
+            case kind if kind in _NONSENSE:
+                media_type, body = _NONSENSE[kind]
+                headers = {"Content-Type": media_type}
+                raise Nonsense(int(options.get("status", 200)), kind, headers=headers, content=body)
             case "truncate":
                 effects.truncate_at, effects.honest_length = int(options["at"]), bool(options.get("honest"))
 

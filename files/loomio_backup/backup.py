@@ -6,6 +6,8 @@ finished; the manifest comes last, and only into a store that confirmed every ob
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from loomio_backup import (
     index,
     lineage,
     packs,
+    postgres,
     recovery_md,
     restore_journal,
     stores,
@@ -26,6 +29,7 @@ from loomio_backup.attachments import Attachments
 from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
 from loomio_backup.credentials import SIGNING_KEY, Credentials
+from loomio_backup.docker import Helper
 from loomio_backup.dump import Dump, dump_database
 from loomio_backup.errors import BackupError, StoreError
 from loomio_backup.history import History, Reader
@@ -95,19 +99,18 @@ class _Backup:
 
     def make(self) -> Manifest:
         histories = self._histories()
-        own = lineage.continued(
-            self._catalogue.lineage(), [Found(h.store, h.backups, h.foreign) for h in histories]
-        )
+        own = self._lineage(histories)
         # Written down before anything is stored: should we die on the way, the history is still ours.
         self._catalogue.set_lineage(own)
         name = self._free_name(histories)
         predecessor = self._predecessor(own, histories)
-        database = docker.service_container(self._config.project, self._config.database.service)
+        # Before the files are packed: without a database that would be in vain.
+        docker.service_container(self._config.project, self._config.database.service)
         scan = Scan(self._catalogue, appdata.resolve_roots(self._config.app_data))
         say(f"backup {name} started")
 
         self._files(scan, "files")
-        dump, attachments = self._database(name, database)
+        dump, attachments = self._database(name)
         self._files(scan, "files_again")
         lineage.refuse_sudden_emptiness(predecessor, dump.tables, scan.totals().files)
         missing = attachments.without_file(scan)
@@ -132,6 +135,22 @@ class _Backup:
                 self._warn(f"{kind}: {object_name} was ignored: {sentence}")
             histories.append(history)
         return histories
+
+    def _lineage(self, histories: list[History]) -> Lineage:
+        found = [Found(h.store, h.backups, h.foreign, [name for name, _ in h.damaged]) for h in histories]
+        known = self._catalogue.lineage()
+        if not lineage.is_lost(known, found):
+            return lineage.continued(known, found, live_data=False)
+        with self._helper() as helper:
+            table = postgres.first_live_table(helper, self._config.database.name)
+        own = lineage.continued(known, found, live_data=table is not None)
+        self._warn(
+            "this Pi did not know any more which backups are its own (its catalogue is new), but its "
+            f"database holds data and the stores hold backups that its key signed, the newest is "
+            f"{own.previous}. It goes on from there as generation {own.generation}. Should another Pi make "
+            "backups of this Loomio, switch one of the two off"
+        )
+        return own
 
     def _free_name(self, histories: list[History]) -> str:
         """A name by the time of the start; moved on where the clock was set back."""
@@ -166,21 +185,23 @@ class _Backup:
         seconds = self._watch.lap(phase)
         say(f"app-data: {totals.files} files, {bytes_text(totals.bytes)}, {seconds_text(seconds)}")
 
-    def _database(self, name: str, container: docker.Container) -> tuple[Dump, Attachments]:
+    @contextmanager
+    def _helper(self) -> Iterator[Helper]:
+        config = self._config
+        container = docker.service_container(config.project, config.database.service)
         work = self._state.spool / "helper"
         work.mkdir(mode=0o700)
+        password = bundle.database_password(config.stack_env_file)
+        with docker.helper(config.project, container, config.database.user, password, work) as helper:
+            yield helper
+        work.rmdir()
+
+    def _database(self, name: str) -> tuple[Dump, Attachments]:
         path = self._state.spool / f"{name}.dump.zst.age"
         attachments = Attachments(self._catalogue)
-        settings = self._config.database
-        with docker.helper(
-            self._config.project,
-            container,
-            settings.user,
-            bundle.database_password(self._config.stack_env_file),
-            work,
-        ) as helper:
-            dump = dump_database(helper, settings.name, path, self._recipients, attachments.remember)
-        work.rmdir()
+        database = self._config.database.name
+        with self._helper() as helper:
+            dump = dump_database(helper, database, path, self._recipients, attachments.remember)
         seconds = self._watch.lap("database")
         say(
             f"database: {len(dump.tables)} tables, {sum(dump.tables.values())} rows, "

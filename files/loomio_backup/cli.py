@@ -12,6 +12,7 @@ from pathlib import Path
 
 from loomio_backup.config import DEFAULT_PATH
 from loomio_backup.errors import AgentError
+from loomio_backup.progress import say
 from loomio_backup.version import VERSION
 
 Verb = Callable[[argparse.Namespace], int]
@@ -106,20 +107,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    run = verbs.add_parser("run", help="make one backup, in every store")
+    run = verbs.add_parser(
+        "run",
+        help="make one backup, in every store",
+        description="Makes one backup of database, files and configuration, and puts it into every store. "
+        "Exit code 0 only when it is complete in all of them.",
+    )
     run.set_defaults(verb=_run)
 
-    list_ = verbs.add_parser("list", help="show the backups, newest first")
+    list_ = verbs.add_parser(
+        "list",
+        help="show the backups, newest first",
+        description="Shows the backups in the stores, newest first. Changes nothing there.",
+    )
     list_.add_argument("--store", choices=["local", "drive"], help="only this store")
-    list_.add_argument("--json", action="store_true", help="for programs")
+    list_.add_argument("--json", action="store_true", help="as JSON, for programs")
     list_.set_defaults(verb=_list)
 
-    check = verbs.add_parser("check", help="is the newest backup complete, and young enough?")
-    check.add_argument("--store", choices=["local", "drive"], required=True)
-    check.add_argument("--json", action="store_true", help="for programs")
+    check = verbs.add_parser(
+        "check",
+        help="is the newest backup complete, and young enough?",
+        description="Checks that every object of the newest backup is in the store with the right size and "
+        "hash, and that it is as young as the schedule demands. Exit code 1 when not. Changes nothing there.",
+    )
+    check.add_argument("--store", choices=["local", "drive"], required=True, help="the store to look at")
+    check.add_argument("--json", action="store_true", help="as JSON, for programs")
     check.set_defaults(verb=_check)
 
-    restore = verbs.add_parser("restore", help="bring a backup back: database and files")
+    restore = verbs.add_parser(
+        "restore",
+        help="bring a backup back: database and files",
+        description="Brings a backup back: loads database and files beside the live ones, compares them with "
+        "the backup, and then switches. An interrupted restore is taken up by the same command.",
+    )
     choice = restore.add_mutually_exclusive_group()
     choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
     choice.add_argument("--newest", action="store_true", help="the newest that is undamaged")
@@ -132,7 +152,12 @@ def _parser() -> argparse.ArgumentParser:
 
     from loomio_backup import decrypt
 
-    open_ = verbs.add_parser("decrypt", help="remove the encryption of one object, without any configuration")
+    open_ = verbs.add_parser(
+        "decrypt",
+        help="remove the encryption of one object, without any configuration",
+        description="Removes the encryption of one object, and nothing else: what was compressed stays so. "
+        "OUT appears only when IN proved to be whole and genuine.",
+    )
     decrypt.add_arguments(open_)
     open_.set_defaults(verb=decrypt.run)
 
@@ -189,7 +214,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _version(_: argparse.Namespace) -> int:
-    print(f"loomio-backup {VERSION}")
+    say(f"loomio-backup {VERSION}")
     return 0
 
 

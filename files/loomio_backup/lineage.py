@@ -12,28 +12,38 @@ from loomio_backup.manifest import Manifest
 from loomio_backup.postgres import BOOKKEEPING
 
 _USERS = "public.users"
+_UNTOUCHED = "All backups are untouched."
 
 
 @dataclass(frozen=True)
 class Found:
-    """The manifests that one store holds: those that we can read, and the names of those that no key of
-    ours opens.
+    """The manifests that one store holds: those that we can read (our signing key made them), and the names
+    of those that no key of ours opens, and of those that are damaged or that another key signed.
     """
 
     store: str
     readable: Sequence[Summary]
     foreign: Sequence[str]
+    damaged: Sequence[str] = ()
 
 
-def continued(own: Lineage | None, found: Sequence[Found]) -> Lineage:
-    """The lineage that the next backup belongs to.
+def is_lost(own: Lineage | None, found: Sequence[Found]) -> bool:
+    """Whether the stores know backups of ours and we do not: the catalogue was lost, or the Pi is a new
+    one.
+    """
+    return own is None and any(store.readable for store in found)
+
+
+def continued(own: Lineage | None, found: Sequence[Found], live_data: bool) -> Lineage:
+    """The lineage that the next backup belongs to. `live_data`: the database holds people's rows; it is only
+    looked at when `is_lost`.
 
     Raises BackupError when the stores hold a history that is not ours to continue.
     """
+    if own is None:
+        return _begun(found, live_data)
     for store in found:
         _refuse_others(own, store)
-    if own is None:
-        return Lineage(instance=secrets.token_hex(16), generation=1, sequence=0, previous=None)
     # The stores may know more than we do: a run may have died after its manifest was stored, or the SD card
     # is an older copy of itself.
     ours = [summary for store in found for summary in store.readable if summary.generation == own.generation]
@@ -41,6 +51,42 @@ def continued(own: Lineage | None, found: Sequence[Found]) -> Lineage:
     if newest is None or newest.sequence <= own.sequence:
         return own
     return Lineage(own.instance, own.generation, newest.sequence, newest.name)
+
+
+def _begun(found: Sequence[Found], live_data: bool) -> Lineage:
+    """The lineage of a Pi that knows of none. With data in its database it is the Pi that made the backups
+    (or one that was restored by hand), and lost its catalogue: it goes on as a new generation. Without data
+    it is a new Pi, whose backups would bury the good ones.
+    """
+    readable = [summary for store in found for summary in store.readable]
+    for store in found:
+        if store.foreign or (store.damaged and not readable):
+            opened = "do not open" if store.foreign else "did not sign, or that are damaged"
+            raise BackupError(
+                f"no backup was made: the store {store.store} holds backups that this Pi's keys {opened} "
+                f"({[*store.foreign, *store.damaged][0]}), and this Pi has no history of its own. "
+                f"{_UNTOUCHED} If they are backups of this Loomio, put the keys that made them (in the "
+                "recovery kit) into the secrets file and run the setup deploy, or on a fresh Pi "
+                "deploys/disaster_recovery.py. If it is a new Loomio, give it another folder in the settings."
+            )
+    if not readable:
+        return Lineage(instance=secrets.token_hex(16), generation=1, sequence=0, previous=None)
+    newest = max(readable, key=lambda summary: summary.order)
+    for summary in readable:
+        if summary.instance != newest.instance:
+            raise BackupError(
+                f"no backup was made: the stores hold backups of several Loomios ({newest.name} and "
+                f"{summary.name}), and this Pi has no history of its own that says which is its. "
+                f"{_UNTOUCHED} Give each Loomio its own folder in the settings."
+            )
+    if not live_data:
+        raise BackupError(
+            f"no backup was made: the database of this Pi is empty, but there are {len(readable)} backups of "
+            f"a Loomio in {' and '.join(store.store for store in found if store.readable)} (the newest is "
+            f"{newest.name}). {_UNTOUCHED} To bring its data to this Pi, run deploys/disaster_recovery.py; "
+            "if it is a new Loomio, give it another folder in the settings."
+        )
+    return Lineage(newest.instance, newest.generation + 1, 0, newest.name)
 
 
 def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, int], files: int) -> None:
@@ -74,33 +120,23 @@ def _rows(tables: Mapping[str, int]) -> int:
     return sum(rows for table, rows in tables.items() if table not in bookkeeping)
 
 
-def _refuse_others(own: Lineage | None, found: Found) -> None:
-    untouched = "All backups are untouched."
-    if own is None and (found.readable or found.foreign):
-        raise BackupError(
-            f"no backup was made: the store {found.store} already holds backups of a Loomio "
-            f"({len(found.readable) + len(found.foreign)}), but this Pi has no history of its own. "
-            f"{untouched} If this Pi is to take their place, run deploys/disaster_recovery.py; "
-            "if it is a new Loomio, give it another folder in the settings."
-        )
+def _refuse_others(own: Lineage, found: Found) -> None:
     if found.foreign:
         raise BackupError(
             f"no backup was made: the store {found.store} holds backups that this Pi's keys do not open "
-            f"({found.foreign[0]}), so another installation writes there. {untouched} "
+            f"({found.foreign[0]}), so another installation writes there. {_UNTOUCHED} "
             "Give each Pi its own folder in the settings."
         )
-    if own is None:
-        return
     for summary in found.readable:
         if summary.instance != own.instance:
             raise BackupError(
                 f"no backup was made: the store {found.store} holds backups of another Loomio "
-                f"({summary.name}). {untouched} Give each Pi its own folder in the settings."
+                f"({summary.name}). {_UNTOUCHED} Give each Pi its own folder in the settings."
             )
         if summary.generation > own.generation:
             raise BackupError(
                 f"no backup was made: another Pi has taken over. {summary.name} in the store {found.store} "
                 f"is of generation {summary.generation}, this Pi is of generation {own.generation}. "
-                f"{untouched} Switch this Pi off; to put it in charge again, run "
+                f"{_UNTOUCHED} Switch this Pi off; to put it in charge again, run "
                 "deploys/disaster_recovery.py for it."
             )

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loomio_backup.psql import Session, literal
+from loomio_backup.docker import Helper
+from loomio_backup.psql import Session, literal, session
 
 MAINTENANCE_DATABASE = "postgres"
 BOOKKEEPING = ("schema_migrations", "ar_internal_metadata")
@@ -74,6 +75,17 @@ def first_table_with_rows(session: Session, ignore: Sequence[str] = ()) -> str |
         if table not in ignored and session.value(f"SELECT to_json(EXISTS (SELECT FROM {table}))"):
             return table
     return None
+
+
+def first_live_table(helper: Helper, database: str) -> str | None:
+    """A table of this database that holds people's data, or None when there is no such data (or no such
+    database).
+    """
+    with session(helper, MAINTENANCE_DATABASE) as sql:
+        if not database_exists(sql, database):
+            return None
+    with session(helper, database) as sql:
+        return first_table_with_rows(sql, ignore=BOOKKEEPING)
 
 
 def has_columns(session: Session, table: str, *columns: str) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loomio_backup import bundle, crypto, docker, restore_database, restore_journal, restore_switch
+from loomio_backup import bundle, crypto, docker, postgres, restore_database, restore_journal, restore_switch
 from loomio_backup.appdata import Totals, resolve_roots
 from loomio_backup.backup import open_stores
 from loomio_backup.bundle import Bundle
@@ -105,7 +105,7 @@ class _Restore:
         if self._wish.replace_live_data:
             return
         database = self._config.database.name
-        table = restore_database.first_live_table(helper, database)
+        table = postgres.first_live_table(helper, database)
         if table is not None:
             raise RestoreError(
                 f"this Pi holds data: the table {table} of {database} has rows. Nothing was restored, "

@@ -36,19 +36,6 @@ _LISTS = {
 }
 
 
-def first_live_table(helper: Helper, database: str) -> str | None:
-    """A table of the live database that holds people's data, or None when there is no such data (or
-    database).
-
-    Rails' own two tables of bookkeeping do not count: an app that was started too early makes them.
-    """
-    with session(helper, MAINTENANCE_DATABASE) as sql:
-        if not postgres.database_exists(sql, database):
-            return None
-    with session(helper, database) as sql:
-        return postgres.first_table_with_rows(sql, ignore=postgres.BOOKKEEPING)
-
-
 def has_tables(helper: Helper, database: str) -> bool:
     """Whether a database exists and has user tables."""
     with session(helper, MAINTENANCE_DATABASE) as sql:

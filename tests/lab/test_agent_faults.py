@@ -264,3 +264,38 @@ def test_a_store_full_of_unreadable_backups_is_not_added_to(pi: Site, tmp_path: 
     stranger.must("run")
     assert "disaster_recovery" in _fails(pi, "run")
     assert "opens none of the 1 backups" in _fails(pi, "restore", "--newest", "--unattended")
+
+
+def _lose_catalogue(pi: Site) -> None:
+    for path in (pi.root / "state").glob("catalogue.*"):
+        path.unlink()
+
+
+def test_a_lost_catalogue_does_not_end_the_backups(pi: Site) -> None:
+    pi.fill()
+    pi.must("run")
+    [first] = json.loads(pi.must("list", "--json"))
+    _lose_catalogue(pi)
+    output = pi.must("run")
+    assert "goes on from there as generation 2" in output
+    pi.must("run")
+    newest, adopted, before = json.loads(pi.must("list", "--json"))
+    assert before == first
+    assert {backup["instance"] for backup in (newest, adopted)} == {first["instance"]}
+    assert [(backup["generation"], backup["sequence"]) for backup in (newest, adopted)] == [(2, 2), (2, 1)]
+    assert any("goes on from there" in warning for warning in adopted["warnings"])
+    pi.must("check", "--store", "local")
+
+
+def test_an_empty_pi_does_not_bury_the_backups(pi: Site) -> None:
+    pi.fill()
+    pi.must("run")
+    _lose_catalogue(pi)
+    pi.sql("DROP SCHEMA public CASCADE; DROP SCHEMA other CASCADE; CREATE SCHEMA public")
+    pi.sql("CREATE TABLE schema_migrations (version varchar); INSERT INTO schema_migrations VALUES ('1')")
+    said = _fails(pi, "run")
+    assert "database of this Pi is empty" in said
+    assert "disaster_recovery" in said
+    assert len(_manifests(pi)) == 1
+    pi.must("restore", "--newest", "--unattended")
+    pi.must("run")

@@ -6,7 +6,7 @@ import pytest
 
 from loomio_backup.catalogue import Lineage
 from loomio_backup.errors import BackupError
-from loomio_backup.lineage import Found, continued, refuse_sudden_emptiness
+from loomio_backup.lineage import Found, continued, is_lost, refuse_sudden_emptiness
 from loomio_backup.manifest import AppDataContent, DatabaseContent
 
 from .agent_samples import manifest, summary
@@ -15,43 +15,77 @@ OURS = "i" * 32
 OWN = Lineage(OURS, generation=2, sequence=5, previous="loomio_backup_2_5")
 
 
-def test_first_backup_of_all_starts_a_lineage() -> None:
-    started = continued(None, [Found("local", [], [])])
+def _continued(own: Lineage | None, *found: Found, live_data: bool = False) -> Lineage:
+    return continued(own, found, live_data)
+
+
+@pytest.mark.parametrize("live_data", [True, False])
+def test_first_backup_of_all_starts_a_lineage(live_data: bool) -> None:
+    started = _continued(None, Found("local", [], []), live_data=live_data)
     assert (started.generation, started.sequence, started.previous) == (1, 0, None)
     assert len(started.instance) == 32
-    assert started.instance != continued(None, []).instance
+    assert started.instance != _continued(None).instance
 
 
-@pytest.mark.parametrize("found", [Found("drive", [summary()], []), Found("drive", [], ["x.manifest.age"])])
-def test_a_store_with_history_and_a_pi_without_is_refused(found: Found) -> None:
-    with pytest.raises(BackupError, match=r"drive.*disaster_recovery"):
-        continued(None, [Found("local", [], []), found])
+def test_an_empty_pi_does_not_follow_a_history() -> None:
+    with pytest.raises(BackupError, match=r"drive.*loomio_backup_1_1.*untouched.*disaster_recovery"):
+        _continued(None, Found("local", [], []), Found("drive", [summary()], []))
+
+
+def test_a_pi_with_data_that_lost_its_catalogue_goes_on_as_a_new_generation() -> None:
+    local = Found("local", [summary(4, 2), summary(9, 1)], [], ["damaged.manifest.age"])
+    drive = Found("drive", [summary(5, 2)], [])
+    assert is_lost(None, [local, drive])
+    assert not is_lost(OWN, [local, drive])
+    assert not is_lost(None, [Found("local", [], ["x"])])
+    adopted = _continued(None, local, drive, live_data=True)
+    assert adopted == Lineage(OURS, 3, 0, "loomio_backup_2_5")
+
+
+@pytest.mark.parametrize("live_data", [True, False])
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Found("drive", [], ["x.manifest.age"]), "do not open"),
+        (Found("drive", [summary()], ["x.manifest.age"]), "do not open"),
+        (Found("drive", [], [], ["x.manifest.age"]), "did not sign"),
+    ],
+)
+def test_a_history_that_cannot_be_read_is_not_followed(found: Found, said: str, live_data: bool) -> None:
+    with pytest.raises(BackupError, match=rf"drive.*{said}.*x\.manifest\.age.*untouched.*disaster_recovery"):
+        _continued(None, Found("local", [], []), found, live_data=live_data)
+
+
+def test_a_history_of_several_loomios_is_not_followed() -> None:
+    found = [Found("local", [summary(1)], []), Found("drive", [summary(2, instance="j" * 32)], [])]
+    with pytest.raises(BackupError, match=r"several Loomios.*untouched"):
+        _continued(None, *found, live_data=True)
 
 
 def test_own_history_is_continued() -> None:
     found = Found("local", [summary(4, 2), summary(5, 2), summary(9, 1)], [])
-    assert continued(OWN, [found]) == OWN
+    assert _continued(OWN, *[found]) == OWN
 
 
 def test_a_store_that_knows_more_is_believed() -> None:
     """The run that published number 7 died before it could write that down, or the SD card is an old copy."""
     found = Found("local", [summary(6, 2), summary(7, 2)], [])
-    assert continued(OWN, [found]) == Lineage(OURS, 2, 7, "loomio_backup_2_7")
+    assert _continued(OWN, *[found]) == Lineage(OURS, 2, 7, "loomio_backup_2_7")
 
 
 def test_a_higher_generation_means_another_pi_has_taken_over() -> None:
     with pytest.raises(BackupError, match="another Pi has taken over"):
-        continued(OWN, [Found("local", [summary(5, 2), summary(1, 3)], [])])
+        _continued(OWN, Found("local", [summary(5, 2), summary(1, 3)], []))
 
 
 def test_another_loomio_in_the_same_folder_is_refused() -> None:
     with pytest.raises(BackupError, match="another Loomio"):
-        continued(OWN, [Found("drive", [summary(1, 1, "j" * 32)], [])])
+        _continued(OWN, Found("drive", [summary(1, 1, "j" * 32)], []))
 
 
 def test_backups_that_no_key_opens_are_refused() -> None:
     with pytest.raises(BackupError, match=r"do not open.*x\.manifest\.age"):
-        continued(OWN, [Found("drive", [summary(5, 2)], ["x.manifest.age"])])
+        _continued(OWN, Found("drive", [summary(5, 2)], ["x.manifest.age"]))
 
 
 DATA = {"public.users": 1, "public.topics": 0}

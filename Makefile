@@ -19,7 +19,7 @@ drill: .venv/.complete ## rehearse the whole life in the lab (ARGS="--os bookwor
 test: .venv/.complete ## every test (ARGS is handed to pytest)
 	@$(BOOTSTRAP) lab $(PY) -m pytest $(ARGS)
 
-lint: .venv/.complete ## style, types, shell
+lint: .venv/.complete ## style and types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy

@@ -1,8 +1,10 @@
 """The agent's memory (SQLite): lineage, manifests seen, objects and where they are, which pack holds which
 file.
 
-It can be lost without losing a backup: everything that matters is in the stores. What it saves is work:
-reading manifests again, and (per object and file) uploading what a store already has.
+It can be lost without losing a backup: everything that matters is in the stores. Then the manifests are read
+again, and whose backups they are is decided anew (lineage.py): a Pi whose database holds data goes on with
+the stores' history as its next generation; one without is refused, as a new Pi would be. What is gone for
+good is the record of objects and files: their ids in Drive, and how each file looked when it was packed.
 """
 
 import contextlib

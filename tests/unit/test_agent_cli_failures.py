@@ -1,5 +1,5 @@
-"""What the system refuses (a full disk, a read-only one, a broken catalogue) is one sentence, never a traceback;
-what was there before is whole.
+"""What the system refuses (a full disk, a read-only one, a broken catalogue) is one sentence, never a
+traceback; what was there before is whole.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.cli import main, told
 from loomio_backup.config import AppDataSource, Config, LocalStore, Stores, dump
 from loomio_backup.errors import CatalogueError
+from loomio_backup.lineage import Found, continued
 from loomio_backup.objects import write_object
 from loomio_backup.state import StateDirectory, write_private
+
+from .agent_samples import summary
 
 OWN = Lineage("i" * 32, 1, 5, "loomio_backup_20261123_020000")
 
@@ -133,6 +136,19 @@ def test_a_transaction_that_sqlite_has_ended_itself(tmp_path: Path) -> None:
     ):
         database.execute("ROLLBACK")
         raise KeyError
+
+
+def test_a_lost_catalogue_is_made_anew_and_the_stores_history_goes_on(tmp_path: Path) -> None:
+    """As catalogue.py and its sentence about damage promise: moved away, then adopted from the stores."""
+    path = tmp_path / "catalogue.sqlite"
+    with Catalogue(path) as catalogue:
+        catalogue.set_lineage(OWN)
+    path.rename(tmp_path / "moved")
+    with Catalogue(path) as catalogue:
+        known = catalogue.lineage()
+        assert known is None
+        catalogue.set_lineage(continued(known, [Found("drive", [summary(7, 2)], [])], live_data=True))
+        assert catalogue.lineage() == Lineage("i" * 32, 3, 0, "loomio_backup_2_7")
 
 
 def test_a_damaged_catalogue_says_what_to_do(tmp_path: Path) -> None:

@@ -24,8 +24,6 @@ from inventories.validation import SettingsError, validated
 from loomio_backup import crypto
 from loomio_backup.errors import KeyFileError
 
-NAME = "secrets.yml.age"
-
 
 def _secret(value: Any) -> Any:
     # The model is strict: text becomes a secret here, and anything else is refused as what it is.
@@ -169,11 +167,6 @@ class Secrets(Group):
     hosts: dict[str, HostSecrets] = Field(
         default_factory=dict, description="below a Pi's name from the settings: sudo_password"
     )
-
-
-def secrets_file(settings_file: Path) -> Path:
-    """The secrets file that belongs to a settings file."""
-    return settings_file.parent / NAME
 
 
 def load_secrets(path: Path, passphrase: str) -> Secrets:

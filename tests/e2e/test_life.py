@@ -66,6 +66,19 @@ def test_all_objects_are_age_files(trixie: Drill) -> None:
     assert all(head.encode() == AGE_HEADER for name, head in local.items() if name != "RECOVERY.md")
 
 
+def test_the_sink_keeps_mail_and_hooks(trixie: Drill) -> None:
+    pi, cloud = trixie.rehearsal.pi, trixie.rehearsal.lab.cloud
+    letter = b"Subject: the backup failed\n\nT\xc4\x81maki\n"
+    addresses = ("--mail-from", "pi@example.org", "--mail-rcpt", "ops@example.org")
+    pi.run("curl", "-fsS", "smtp://cloud:25", *addresses, "--upload-file", "-", input=letter)
+    pi.run("curl", "-fsS", "-d", "{}", "http://cloud:8025/ping/abc")
+    assert [(mail["from"], mail["to"]) for mail in cloud.kept("mail")] == [
+        ("pi@example.org", ["ops@example.org"])
+    ]
+    assert "T\u0101maki" in str(cloud.kept("mail")[0]["data"])
+    assert cloud.kept("hooks") == [{"path": "/ping/abc", "body": "{}"}]
+
+
 def test_verify_is_content_with_the_recovered_pi(trixie: Drill) -> None:
     finished = trixie.rehearsal.operator.deploy("verify")
     assert finished.code == 0, finished.output

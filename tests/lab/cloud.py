@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -46,6 +47,12 @@ class Cloud:
         sums = docker("exec", "-w", f"{DRIVE_ROOT}/blobs", self.name, "sha256sum", *blobs) if blobs else ""
         hashes = {blob: digest for digest, blob in (line.split() for line in sums.splitlines())}
         return {file["name"]: {**file, "sha256": hashes[file["blob"]]} for file in files}
+
+    def kept(self, what: str) -> list[dict[str, Any]]:
+        """What the sink was sent: `mail` or `hooks`."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.sink_port}/{what}", timeout=60) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
 
     def push(self, image: str, name: str) -> None:
         """Put a local image into the registry, as Docker Hub would have it under `name`."""

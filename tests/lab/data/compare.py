@@ -8,7 +8,7 @@ rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from . import ledger_check, sections, structure
 from .archive import file_facts
@@ -57,21 +57,6 @@ class Comparison:
         yield from self.attachments_broken
         if not (self.ledger.gap_free and self.ledger.agrees):
             yield from (f"ledger: {detail}" for detail in self.ledger.details)
-
-    def as_report(self) -> dict[str, object]:
-        """Counts and names for a JSON report."""
-        return {
-            "tables": self.tables,
-            "tables_differing": list(self.tables_differing),
-            "rows": self.rows,
-            "rows_differing": self.rows_differing,
-            "files": self.files,
-            "files_differing": len(self.files_differing),
-            "attachments": self.attachments,
-            "attachments_broken": len(self.attachments_broken),
-            "ledger": asdict(self.ledger),
-            "differences": list(self.differences()),
-        }
 
 
 def compare(spec: Spec, run_sql: RunSql, list_files: ListFiles) -> Comparison:

@@ -155,7 +155,7 @@ def back_up(pi: Pi, lab: Lab, report: Report) -> None:
         )
     report.backup_seconds = round(time.monotonic() - started, 1)
     stored = lab.cloud.stored()
-    report.backup_objects = len(stored)
+    report.backup_objects = len(stored.keys() - {"RECOVERY.md"})
     report.backup_bytes = sum(int(entry["size"]) for entry in stored.values())
 
 

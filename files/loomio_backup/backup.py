@@ -22,6 +22,7 @@ from loomio_backup import (
     postgres,
     recovery_md,
     restore_journal,
+    room,
     stores,
 )
 from loomio_backup.appdata import Scan
@@ -59,6 +60,7 @@ def run(config: Config, credentials: Credentials) -> Manifest:
     with state.locked("a backup"), Catalogue(state.catalogue) as catalogue:
         _refuse_half_restored(state)
         state.empty_spool()
+        room.require_spool(state.spool)
         docker.remove_leftover_helpers(config.project)
         return _Backup(config, credentials, state, catalogue).make()
 
@@ -86,7 +88,10 @@ class _Backup:
         self._catalogue = catalogue
         self._signing_key = credentials.required(SIGNING_KEY)
         self._reader = Reader(config, credentials, state, catalogue)
-        self._publication = Publication(open_stores(config, credentials), catalogue)
+        local = config.stores.local
+        self._publication = Publication(
+            open_stores(config, credentials), catalogue, local.path if local else None
+        )
         # Manifests and indexes are for this Pi's own eyes too: it may hold no identity.
         own_key = crypto.recipient_of(state.catalogue_identity())
         self._recipients = list(config.recipients)
@@ -96,6 +101,8 @@ class _Backup:
         self._entries: list[ObjectEntry] = []
         self._warnings: list[str] = []
         self._changed: list[str] = []
+        self._dump_size = 0
+        """Bytes that the last dump took in the spool; the next one will take about as many."""
 
     def make(self) -> Manifest:
         histories = self._histories()
@@ -104,6 +111,10 @@ class _Backup:
         self._catalogue.set_lineage(own)
         name = self._free_name(histories)
         predecessor = self._predecessor(own, histories)
+        if predecessor is not None:
+            sizes = {entry.kind: entry.stored_size for entry in predecessor.objects}
+            self._dump_size = sizes.get("database", 0)
+            self._publication.reserve = max(sizes.values(), default=0)
         # Before the files are packed: without a database that would be in vain.
         docker.service_container(self._config.project, self._config.database.service)
         scan = Scan(self._catalogue, appdata.resolve_roots(self._config.app_data))
@@ -171,6 +182,7 @@ class _Backup:
         for lot in packs.batches(scan):
             name = packs.pack_name()
             path = self._state.spool / name
+            room.require_spool(self._state.spool, sum(entry.size for entry in lot))
             digests, contents = packs.write_pack(name, lot, scan.roots, path, self._recipients)
             scan.set_packed(contents.packed, contents.vanished)
             with self._catalogue.transaction():
@@ -200,6 +212,7 @@ class _Backup:
         path = self._state.spool / f"{name}.dump.zst.age"
         attachments = Attachments(self._catalogue)
         database = self._config.database.name
+        room.require_spool(self._state.spool, self._dump_size)
         with self._helper() as helper:
             dump = dump_database(helper, database, path, self._recipients, attachments.remember)
         seconds = self._watch.lap("database")

@@ -13,7 +13,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from loomio_backup.errors import AgentError, SourceError
@@ -114,6 +114,20 @@ def volume_mountpoint(volume: str) -> Path | None:
     if not mountpoint:
         raise SourceError(f"the volume {volume} has no directory on this machine, so it cannot be read.")
     return Path(mountpoint)
+
+
+def data_directory(database: Container) -> Path:
+    """Where, on this machine, a PostgreSQL container keeps its databases; Docker's own directory when that is
+    no mount.
+    """
+    entry = _inspected("container", [database.id])[0]
+    environment = dict(line.partition("=")[::2] for line in entry["Config"]["Env"] or [])
+    data = PurePosixPath(environment.get("PGDATA", "/var/lib/postgresql/data"))
+    mounts = [mount for mount in entry["Mounts"] if mount.get("Source")]
+    for mount in sorted(mounts, key=lambda mount: len(mount["Destination"]), reverse=True):
+        if data.is_relative_to(mount["Destination"]):
+            return Path(mount["Source"])
+    return Path(docker("info", "--format", "{{.DockerRootDir}}"))
 
 
 def create_volume(project: str, volume: str) -> Path:

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from loomio_backup import postgres
+from loomio_backup import postgres, room
 from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import BackupError
 from loomio_backup.fifo import FifoReader, FifoWriter, make_fifo
@@ -142,6 +142,8 @@ def _dump_snapshot(
                 with contextlib.suppress(TimeoutError):
                     writing.exception(timeout=0.5)
                 ticker.tick(f"{bytes_text(running.bytes)} dumped and read back")
+                # Nobody knows beforehand how large a dump becomes; the database must not stop for it.
+                room.require_spool(destination.parent)
             digests = writing.result()
             running.must_have_succeeded()
         except BaseException:

@@ -1,12 +1,13 @@
 """Objects on their way into the stores: each goes to every store, and leaves the spool when it is safe.
 
-A store that fails is left alone for the rest of the run, and gets no manifest: what it holds stays as it was.
-The others go on. When none is left, the run ends.
+A store that fails (or a local store whose disk gets tight) is left alone for the rest of the run, and gets no
+manifest: what it holds stays as it was. The others go on. When none is left, the run ends.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from loomio_backup import room
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.errors import BackupError, StoreError
 from loomio_backup.manifest import ObjectEntry
@@ -18,9 +19,14 @@ from loomio_backup.stores.base import Store
 class Publication:
     """One run's stores, and what became of them."""
 
-    def __init__(self, stores: Mapping[str, Store], catalogue: Catalogue) -> None:
+    def __init__(
+        self, stores: Mapping[str, Store], catalogue: Catalogue, local_folder: Path | None = None
+    ) -> None:
         self._stores = dict(stores)
         self._catalogue = catalogue
+        self._local_folder = local_folder
+        self.reserve = 0
+        """Bytes that the local store leaves free for what else is to pass through the spool."""
         self.failed: dict[str, str] = {}
         """Why a store was given up, by the store's kind."""
 
@@ -47,6 +53,8 @@ class Publication:
         """Store a file under `name` in every store that works."""
         for kind, store in self.working.items():
             try:
+                if store.kind == "local" and self._local_folder is not None:
+                    room.require_local_store(self._local_folder, name, digests.stored_size, self.reserve)
                 stored = store.put(
                     name,
                     path,

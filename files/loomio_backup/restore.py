@@ -13,7 +13,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loomio_backup import bundle, crypto, docker, postgres, restore_database, restore_journal, restore_switch
+from loomio_backup import (
+    bundle,
+    crypto,
+    docker,
+    postgres,
+    restore_database,
+    restore_journal,
+    restore_switch,
+    room,
+)
 from loomio_backup.appdata import Totals, resolve_roots
 from loomio_backup.backup import open_stores
 from loomio_backup.bundle import Bundle
@@ -139,6 +148,7 @@ class _Restore:
             restore_database.drop_leftovers(helper)
             journal.roots = self._roots(manifest)
             remove_staged(journal.roots)
+            self._require_room(manifest, journal.roots)
             identities = crypto.parse_identities(self._credentials.required(IDENTITY))
             fetcher = Fetcher(candidate.stores, self._state.spool, identities)
 
@@ -200,6 +210,16 @@ class _Restore:
             if source.volume is not None and docker.volume_mountpoint(source.volume) is None:
                 docker.create_volume(self._config.project, source.volume)
         return resolve_roots(sources)
+
+    def _require_room(self, manifest: Manifest, roots: Mapping[str, Path]) -> None:
+        """The database beside the live one, the files beside the live ones, one object at a time between."""
+        database = docker.service_container(self._config.project, self._config.database.service)
+        needs = {docker.data_directory(database): manifest.only("database").plain_size}
+        if len({root.stat().st_dev for root in roots.values()}) == 1:
+            # Else only the index says how much goes where; it is looked at before a file is written.
+            needs[next(iter(roots.values()))] = manifest.app_data.bytes
+        needs[self._state.spool] = max(entry.stored_size for entry in manifest.objects)
+        room.require_restore(manifest.name, needs)
 
     def _settings(self, manifest: Manifest, fetcher: Fetcher) -> Bundle:
         """The config object's content; stops when the application's keys are not those of the backup."""

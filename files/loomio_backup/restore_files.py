@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from loomio_backup import room
 from loomio_backup.appdata import OWN_PREFIX, ScanEntry, Totals, bytes_of, text_of
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.index import read_index
-from loomio_backup.progress import bytes_text
 
 STAGED = OWN_PREFIX.decode() + "restore-"
 _READ = 256 << 10
@@ -75,20 +75,13 @@ class Staging:
 
     def require_space(self) -> None:
         """Raise RestoreError when a disk cannot take the files beside what it holds."""
-        needed: dict[int, int] = {}
+        needs = {}
         for name, root in self._roots.items():
             below = (bytes_of(name) + b"/", bytes_of(name) + b"0")
-            size = self._database.execute(
+            needs[root] = self._database.execute(
                 "SELECT coalesce(sum(size), 0) FROM entries WHERE path > ? AND path < ?", below
             ).fetchone()[0]
-            device = root.stat().st_dev
-            needed[device] = needed.get(device, 0) + size
-            free = shutil.disk_usage(root).free
-            if needed[device] > free:
-                raise RestoreError(
-                    f"the disk of {root} has {bytes_text(free)} free, but the backup's files need "
-                    f"{bytes_text(needed[device])}. Nothing was changed. Make room, or use a larger disk."
-                )
+        room.require_restore("the app-data", needs)
 
     def prepare(self) -> None:
         """Make the staging directories, closed to everybody else until the switch."""

@@ -110,10 +110,10 @@ class Site:
         self.config = config
         (self.root / "config.yml").write_text(dump(config))
 
-    def start_database(self) -> None:
-        """A fresh, empty database server."""
+    def start_database(self, data: str = "--tmpfs=/var/lib/postgresql/data") -> None:
+        """A fresh, empty database server; `data` is what docker mounts for it."""
         self.container = docker(
-            *("run", "-d", "--name", f"{self.project}-db", "--tmpfs", "/var/lib/postgresql/data"),
+            *("run", "-d", "--name", f"{self.project}-db", data),
             *("--label", f"com.docker.compose.project={self.project}"),
             *("--label", "com.docker.compose.service=db"),
             *("-e", f"POSTGRES_USER={USER}", "-e", f"POSTGRES_PASSWORD={PASSWORD}"),

@@ -41,7 +41,8 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        # Lazily: a test that fails with a file open must not leave the disk behind.
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture

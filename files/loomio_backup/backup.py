@@ -112,9 +112,8 @@ class _Backup:
         name = self._free_name(histories)
         predecessor = self._predecessor(own, histories)
         if predecessor is not None:
-            sizes = {entry.kind: entry.stored_size for entry in predecessor.objects}
-            self._dump_size = sizes.get("database", 0)
-            self._publication.reserve = max(sizes.values(), default=0)
+            self._dump_size = predecessor.only("database").stored_size
+            self._publication.reserve = max(entry.stored_size for entry in predecessor.objects)
         # Before the files are packed: without a database that would be in vain.
         docker.service_container(self._config.project, self._config.database.service)
         scan = Scan(self._catalogue, appdata.resolve_roots(self._config.app_data))

@@ -62,9 +62,8 @@ def managed_files(drill: Drill) -> list[str]:
     clone = {
         path for path in brought if path.startswith("/opt/loomio-pi-stack/") and not path.endswith("/.env")
     }
-    samples = {
-        path for path in (*tree, *clone) if path in OPERATIONS or any(fnmatch(path, s) for s in SAMPLES)
-    }
+    samples = {path for path in tree if any(fnmatch(path, sample) for sample in SAMPLES)}
+    samples |= clone & OPERATIONS.keys()
     packages = {path for path in brought for pattern in OF_PACKAGES if fnmatch(path, pattern)}
     return sorted((brought - tree - clone - packages) | samples)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from inventories.secrets import load_secrets
 
+from inventories.secrets import load_secrets
 from tests.lab.data import Spec
 from tests.lab.drill.life import Rehearsal, rehearse
 from tests.lab.drill.operator import Operator

@@ -52,6 +52,19 @@ def test_every_byte_came_from_drive(trixie: Drill) -> None:
     assert missing == []
 
 
+def test_the_recovery_streams_what_the_agent_does(trixie: Drill) -> None:
+    """Lines come while the work goes on, not all at once at its end."""
+    arrived = trixie.rehearsal.recovery.arrived
+
+    def second(text: str) -> float:
+        return next(second for second, line in arrived if text in line)
+
+    name = trixie.rehearsal.before.backup
+    assert second(f"restoring {name}") < second(f"{name} is restored") < second("Start every service")
+    seconds = {round(second, 1) for second, line in arrived if "] " in line}
+    assert len(seconds) > 20, "the lines came in hardly any portions"
+
+
 def test_all_objects_are_age_files(trixie: Drill) -> None:
     rehearsal = trixie.rehearsal
     stored = rehearsal.lab.cloud.stored()

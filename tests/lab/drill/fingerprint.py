@@ -19,7 +19,8 @@ found = {}
 for root in sys.argv[1:]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in ("__pycache__", "site-packages", ".git")]
-        for name in files:
+        # A link to a directory is a thing of its own, and not walked into.
+        for name in files + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
             path = os.path.join(folder, name)
             state = os.lstat(path)
             link = os.path.islink(path)

@@ -52,6 +52,7 @@ class Rehearsal:
     report: Report
     pi: Pi
     before: Remembered
+    recovery: Finished
 
 
 def rehearse(
@@ -84,10 +85,10 @@ def rehearse(
         if fresh.machine_id() == before.machine_id or host_keys(fresh) == before.host_keys:
             raise LabError("the fresh Pi has the machine id or the host keys of the dead one")
         operator.forget_host_key(pi.ssh_port)
-    recover(operator, report)
+    recovery = recover(operator, report)
     report.rows_lost = before.ledger_number
     report.data_loss_seconds = round((before.died - before.snapshot).total_seconds(), 1)
-    return Rehearsal(lab, operator, spec, report, fresh, before)
+    return Rehearsal(lab, operator, spec, report, fresh, before, recovery)
 
 
 def set_up(operator: Operator, pi: Pi, report: Report) -> None:
@@ -185,10 +186,11 @@ def host_keys(pi: Pi) -> str:
     return pi.run("sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub")
 
 
-def recover(operator: Operator, report: Report) -> None:
+def recover(operator: Operator, report: Report) -> Finished:
     with report.phase("recovery", "deploys/disaster_recovery.py on the fresh Pi"):
         finished = _must(operator.deploy("disaster_recovery", echo=True), "the recovery")
         report.recovery_seconds = round(finished.seconds, 1)
+    return finished
 
 
 def _must(finished: Finished, what: str) -> Finished:

@@ -27,12 +27,16 @@ HOST = "loomio"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command came to: exit code, what it printed (stderr is where pyinfra talks), seconds."""
+    """What a command came to: exit code, what it printed (stderr is where pyinfra talks), seconds.
+
+    `arrived` has the lines of stderr with the second at which each of them came.
+    """
 
     code: int
     output: str
     seconds: float
     stdout: str = ""
+    arrived: tuple[tuple[float, str], ...] = ()
 
     def changed(self) -> list[str]:
         """Names of the operations that a deploy run with --json changed something with."""
@@ -66,7 +70,7 @@ class Operator:
         With `log`, all output goes to FOLDER/log as well; with `echo`, stderr line by line to this terminal.
         """
         started = time.monotonic()
-        lines: list[str] = []
+        lines: list[tuple[float, str]] = []
         with tempfile.TemporaryFile("w+") as stdout:
             process = subprocess.Popen(
                 command,
@@ -81,17 +85,17 @@ class Operator:
             assert process.stderr is not None
             with process.stderr:
                 for line in process.stderr:
-                    lines.append(line)
+                    lines.append((time.monotonic() - started, line))
                     if echo:
                         print(f"    │ {line}", end="", flush=True)
             code = process.wait()
             seconds = time.monotonic() - started
             stdout.seek(0)
             printed = stdout.read()
-        output = "".join(lines) + printed
+        output = "".join(line for _, line in lines) + printed
         if log:
             (self.folder / log).write_text(output)
-        return Finished(code, output, seconds, printed)
+        return Finished(code, output, seconds, printed, tuple(lines))
 
     def deploy(self, name: str, *arguments: str, echo: bool = False) -> Finished:
         """Type `loomio-pi deploy NAME --json`; the log of each run is kept beside the others."""

@@ -53,7 +53,9 @@ install_engine() {
 # A detached engine of our own, ended when COMMAND ends; its output is kept for the curious.
 with_own_engine() {
     say "starting dockerd (its output: .cache/dockerd.log)"
-    setsid dockerd >.cache/dockerd.log 2>&1 </dev/null &
+    # A pid file of our own: one that a killed engine left in /var/run may name a process that is alive by now.
+    rm -f .cache/dockerd.pid
+    setsid dockerd --pidfile "$(pwd)/.cache/dockerd.pid" >.cache/dockerd.log 2>&1 </dev/null &
     dockerd=$!
     trap 'kill "$dockerd" 2>/dev/null; wait "$dockerd" 2>/dev/null || true' EXIT
     trap 'exit 130' INT TERM

@@ -19,8 +19,7 @@ from loomio_backup.errors import CatalogueError
 from loomio_backup.manifest import Manifest, ObjectEntry, parse, payload_of
 from loomio_backup.stores.base import StoredObject
 
-_VERSION = 1
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE lineage (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     instance TEXT NOT NULL, generation INTEGER NOT NULL, sequence INTEGER NOT NULL, previous TEXT
@@ -53,6 +52,48 @@ CREATE TABLE scan (
     inode INTEGER NOT NULL, target BLOB, sha256 TEXT, pack TEXT
 ) WITHOUT ROWID;
 """
+_SECOND = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- An object is `sending` from before its upload until the store confirmed it; `session` is the address of an
+-- unfinished upload, a secret.
+ALTER TABLE stored ADD COLUMN state TEXT NOT NULL DEFAULT 'confirmed';
+ALTER TABLE stored ADD COLUMN session TEXT;
+-- Every run of a verb that changes something; outcome is running, complete, partial (some store lacks it) or
+-- failed.
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, verb TEXT NOT NULL, pid INTEGER NOT NULL, started_at TEXT NOT NULL,
+    finished_at TEXT, outcome TEXT NOT NULL, backup TEXT, error TEXT
+);
+-- Backups that were removed from a store on purpose, so that only the others count as missing. `done` is 0
+-- until all that only they needed is gone too.
+CREATE TABLE removals (
+    store TEXT NOT NULL, backup TEXT NOT NULL, generation INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    removed_at TEXT NOT NULL, reason TEXT NOT NULL, done INTEGER NOT NULL,
+    PRIMARY KEY (store, backup)
+) WITHOUT ROWID;
+-- Objects that nothing refers to, since when (by the store's clock); id is '' where names are enough.
+CREATE TABLE marks (
+    store TEXT NOT NULL, object TEXT NOT NULL, id TEXT NOT NULL, marked_at TEXT NOT NULL,
+    PRIMARY KEY (store, object, id)
+) WITHOUT ROWID;
+-- Restores for proof.
+CREATE TABLE drills (
+    store TEXT NOT NULL, backup TEXT NOT NULL, finished_at TEXT NOT NULL, passed INTEGER NOT NULL,
+    PRIMARY KEY (store, backup, finished_at)
+) WITHOUT ROWID;
+-- Open alarms: since when, when last told.
+CREATE TABLE alarms (
+    key TEXT PRIMARY KEY, text TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
+) WITHOUT ROWID;
+-- How full a store was, for the forecast: at most one row a day.
+CREATE TABLE space (
+    store TEXT NOT NULL, day TEXT NOT NULL, used INTEGER NOT NULL, total INTEGER,
+    PRIMARY KEY (store, day)
+) WITHOUT ROWID;
+CREATE INDEX packed_by_pack ON packed (pack);
+"""
+_MIGRATIONS = (_FIRST, _SECOND)
+"""Each brings the schema from the version of its position to the next one; none is ever changed."""
 _SUMMARY = "name, instance, generation, sequence, snapshot_at, stored_bytes"
 
 
@@ -123,13 +164,13 @@ class Catalogue:
         self.database.execute("PRAGMA journal_mode = WAL")
         self.database.execute("PRAGMA synchronous = FULL")
         version = self.database.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
+        if version > len(_MIGRATIONS):
             raise CatalogueError(
                 f"the catalogue {path} was written by a newer version of this program. "
                 "Nothing was done. Install that version again."
             )
-        if version == 0:
-            self.database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
+            self.database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
 
     def __enter__(self) -> "Catalogue":
         return self
@@ -210,7 +251,8 @@ class Catalogue:
     def add_stored(self, store: str, stored: StoredObject) -> None:
         """Remember that a store confirmed an object."""
         self.database.execute(
-            "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?)", (store, stored.name, stored.id, _now())
+            "INSERT OR REPLACE INTO stored (store, object, id, confirmed_at) VALUES (?, ?, ?, ?)",
+            (store, stored.name, stored.id, _now()),
         )
 
     def add_packed(self, rows: Iterable[Sequence[object]]) -> None:

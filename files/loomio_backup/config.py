@@ -6,7 +6,7 @@ that the agent does not accept. Secrets are not part of it: they are files of th
 
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -59,6 +59,7 @@ def _recipient(text: str) -> str:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Model(BaseModel):
@@ -92,14 +93,44 @@ class AppDataSource(Model):
         return self
 
 
+class Retention(Model):
+    """How many backups a store keeps: the newest of each of the last `hourly` hours that have one, and so on
+    for days, weeks, months and years (in the Pi's time zone); and every backup that is at most `days` days
+    older than the newest, when given. Beyond `space_limit_bytes` (all objects of the store together) the
+    oldest go first, whatever the rest says.
+    """
+
+    hourly: Count = 24
+    daily: Count = 7
+    weekly: Count = 4
+    monthly: Count = 12
+    yearly: Count = 3
+    days: Count | None = None
+    space_limit_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
 class LocalStore(Model):
-    """A folder on this Pi (or on a disk plugged into it)."""
+    """A folder on this Pi, or on a disk plugged into it: then `mount_point` says what has to be mounted before
+    anything is written below it.
+    """
 
     path: AbsolutePath = Path("/var/backups/loomio")
+    mount_point: AbsolutePath | None = None
+    retention: Retention = Retention()
+
+    @model_validator(mode="after")
+    def _below_the_mount(self) -> "LocalStore":
+        if self.mount_point is not None and not self.path.is_relative_to(self.mount_point):
+            raise ValueError(f"path must be {self.mount_point} (mount_point) or below it")
+        return self
 
 
 class DriveStore(Model):
-    """A Google Drive folder, by id or by name; `shared_drive_id` and `subject` are for service accounts."""
+    """A Google Drive folder, by id or by name; `shared_drive_id` and `subject` are for service accounts.
+
+    `schedule`: a cron expression where Drive is to get fewer backups than are made. `append_only`: this Pi never
+    deletes there. `upload_limit_bytes`: per second, over all uploads together.
+    """
 
     folder_id: str | None = None
     folder_name: str = "Loomio backups"
@@ -107,6 +138,12 @@ class DriveStore(Model):
     subject: str | None = None
     api_root: Annotated[str, AfterValidator(_root_url)] = "https://www.googleapis.com/"
     token_uri: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address, not a secret
+    schedule: Annotated[str, AfterValidator(_cron)] | None = None
+    retention: Retention = Retention()
+    deletion: Literal["delete", "trash"] = "delete"
+    append_only: bool = False
+    upload_limit_bytes: Annotated[int, Field(ge=1024)] | None = None
+    parallel_uploads: Annotated[int, Field(ge=1, le=4)] = 2
 
 
 class Stores(Model):
@@ -122,6 +159,19 @@ class Stores(Model):
         return self
 
 
+class Watch(Model):
+    """When the watch unit speaks up. `stale_after_hours`: None follows the schedule. `collapse_percent`: rows, files
+    or bytes below so many percent of what the last backups had are an alarm (0: never). `drive_full_days`: warn
+    when Drive will be full within so many days. An open alarm is repeated after `reminder_hours`.
+    """
+
+    stale_after_hours: Annotated[int, Field(gt=0)] | None = None
+    collapse_percent: Annotated[int, Field(ge=0, le=100)] = 50
+    drive_full_days: Count = 30
+    reminder_hours: Annotated[int, Field(gt=0)] = 24
+    prometheus_file: AbsolutePath | None = None
+
+
 class Config(Model):
     """Everything the agent needs to know that is not a secret."""
 
@@ -134,8 +184,13 @@ class Config(Model):
     app_data: list[AppDataSource] = []
     config_files: list[AbsolutePath] = []
     stores: Stores
+    format: Literal["age", "fernet"] = "age"
     recipients: Annotated[list[Annotated[str, AfterValidator(_recipient)]], Field(min_length=1)]
     signing_public_key: str
+    old_signing_public_keys: list[str] = []
+    verified_kept: Count = 2
+    clock_wait_seconds: Count = 300
+    watch: Watch = Watch()
     state_directory: AbsolutePath = Path("/var/lib/loomio-backup")
     credentials_directory: AbsolutePath = Path("/etc/loomio-backup/credentials")
     schedule: Annotated[str, AfterValidator(_cron)] = "0 * * * *"

@@ -52,6 +52,10 @@ class StoreNotFound(StoreError):
     """The store, or the object asked for, is not there."""
 
 
+class StoreAppendOnly(StoreError):
+    """This Pi may not delete in the store; somebody else prunes it."""
+
+
 class StoreConflict(StoreError):
     """An object of this name with other content exists; objects are never replaced."""
 
@@ -78,6 +82,10 @@ class SourceError(AgentError):
 
 class BackupError(AgentError):
     """A backup was not made."""
+
+
+class RetentionError(AgentError):
+    """Old backups were not removed, because it would not have been safe."""
 
 
 class RestoreError(AgentError):

@@ -23,7 +23,8 @@ VERSION = 1
 PREFIX = "loomio_backup_"
 SUFFIX = ".manifest.age"
 
-ObjectKind = Literal["database", "config", "pack", "index"]
+ObjectKind = Literal["database", "config", "pack", "index", "legacy"]
+"""`legacy`: the database once more, in the format of the older backup scripts."""
 
 
 class Part(BaseModel):
@@ -100,6 +101,13 @@ class DatabaseContent(Part):
         return sum(self.tables.values())
 
 
+class SourceContent(Part):
+    """What the index lists of one source; bytes are the files' sizes."""
+
+    files: int
+    bytes: int
+
+
 class AppDataContent(Part):
     """What the index lists; `bytes` are the files' sizes. `changed_while_read`: paths that never held
     still.
@@ -111,6 +119,7 @@ class AppDataContent(Part):
     symlinks: int
     bytes: int
     changed_while_read: list[str]
+    by_source: dict[str, SourceContent] = {}
 
 
 class Manifest(Part):

@@ -45,16 +45,57 @@ class StoredObject:
         )
 
 
+@dataclass(frozen=True)
+class Space:
+    """Bytes of the store's file system or account; None where it has no limit. `trash` is part of `used`."""
+
+    total: int | None
+    used: int | None
+    free: int | None
+    trash: int = 0
+
+
+class UploadMemory(Protocol):
+    """Where the address of an unfinished upload survives the process. The address is a secret."""
+
+    def recall(self) -> str | None:
+        """The address, when an earlier process left an upload unfinished."""
+
+    def remember(self, address: str | None) -> None:
+        """Keep the address durably; None when the upload has ended."""
+
+
 class Store(Protocol):
-    """A place for objects. Used from one thread at a time.
+    """A place for objects. Used from one thread at a time; `clone` gives another thread its own.
 
     Every method raises a StoreError whose text is the sentence to show: StoreFull, StoreAuth, StoreNotFound,
-    StoreConflict, StoreDamaged, StoreUnavailable.
+    StoreConflict, StoreDamaged, StoreUnavailable, StoreAppendOnly.
     """
 
     @property
     def kind(self) -> Literal["local", "drive"]:
         """What the settings call this store."""
+
+    @property
+    def append_only(self) -> bool:
+        """Whether this Pi is not to delete here."""
+
+    def clone(self) -> "Store":
+        """The same store for another thread; limits (bandwidth) are shared."""
+
+    def now(self) -> datetime:
+        """The time by the store's own clock, in UTC: what ages of its objects are measured with."""
+
+    def space(self) -> Space:
+        """How much room there is."""
+
+    def source_path(self, name: str) -> Path | None:
+        """The object as a file of this machine that can be read in place; None where it has to be fetched."""
+
+    def probe(self) -> None:
+        """Really store a small object, read it back and delete it (leaving it where deleting is not ours to
+        do). Raises the StoreError that a backup would meet.
+        """
 
     def reserve_id(self) -> str | None:
         """An id to write down before `put(object_id=…)`, so that a repeated `put` finds what an interrupted
@@ -69,8 +110,10 @@ class Store(Protocol):
         *,
         object_id: str | None = None,
         progress: Progress | None = None,
+        memory: UploadMemory | None = None,
     ) -> StoredObject:
-        """Store the file `path` under `name`. Returns what is there already when it has the same content;
+        """Store the file `path` under `name`. With `memory` (and the same `object_id`) an upload that an earlier
+        process began goes on where it stopped. Returns what is there already when it has the same content;
         raises StoreConflict when it has another. Nothing is left under `name` when this raises, except after
         StoreDamaged where the store forbids us to delete.
         """
@@ -83,13 +126,19 @@ class Store(Protocol):
         """
 
     def list(self) -> Iterator[StoredObject]:
-        """Every object, in no particular order; folders, trash and unfinished objects are not shown."""
+        """Every object, in no particular order; folders, trash and unfinished objects are not shown. Two of one
+        name are two objects with ids of their own.
+        """
 
-    def stat(self, name: str) -> StoredObject | None:
-        """The object of this name, or None."""
+    def stat(self, name: str, object_id: str | None = None) -> StoredObject | None:
+        """The object of this name, or None. With the id that its `put` returned the answer is never out of date;
+        without, a fresh object may be missing for a while.
+        """
 
     def delete(self, stored: StoredObject) -> None:
-        """Remove for good. An object that is gone already is no error."""
+        """Remove, as the settings say: for good or to the trash. An object that is gone already is no error.
+        Raises StoreAppendOnly where it is not ours to do.
+        """
 
     def replace(self, name: str, path: Path, digests: "Digests") -> StoredObject:
         """Like `put`, but takes the place of what is there. For RECOVERY.md only: everything else is

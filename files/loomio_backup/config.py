@@ -110,8 +110,8 @@ class Retention(Model):
 
 
 class LocalStore(Model):
-    """A folder on this Pi, or on a disk plugged into it: then `mount_point` says what has to be mounted before
-    anything is written below it.
+    """A folder on this Pi, or on a disk plugged into it: then `mount_point` says what has to be mounted
+    before anything is written below it.
     """
 
     path: AbsolutePath = Path("/var/backups/loomio")
@@ -128,8 +128,8 @@ class LocalStore(Model):
 class DriveStore(Model):
     """A Google Drive folder, by id or by name; `shared_drive_id` and `subject` are for service accounts.
 
-    `schedule`: a cron expression where Drive is to get fewer backups than are made. `append_only`: this Pi never
-    deletes there. `upload_limit_bytes`: per second, over all uploads together.
+    `schedule`: a cron expression where Drive is to get fewer backups than are made. `append_only`: this Pi
+    never deletes there. `upload_limit_bytes`: per second, over all uploads together.
     """
 
     folder_id: str | None = None
@@ -160,9 +160,10 @@ class Stores(Model):
 
 
 class Watch(Model):
-    """When the watch unit speaks up. `stale_after_hours`: None follows the schedule. `collapse_percent`: rows, files
-    or bytes below so many percent of what the last backups had are an alarm (0: never). `drive_full_days`: warn
-    when Drive will be full within so many days. An open alarm is repeated after `reminder_hours`.
+    """When the watch unit speaks up. `stale_after_hours`: None follows the schedule. `collapse_percent`: rows,
+    files or bytes below so many percent of what the last backups had are an alarm (0: never).
+    `drive_full_days`: warn when Drive will be full within so many days. An open alarm is repeated after
+    `reminder_hours`.
     """
 
     stale_after_hours: Annotated[int, Field(gt=0)] | None = None

@@ -53,7 +53,8 @@ _TEMPLATE = """\
 # passphrase, no backup can be opened.
 
 encryption:
-  # Opens every backup. Never change it: older backups would stay closed. Its public half is
+  # Opens every backup. Never change it by hand: older backups would stay closed. For a new one there is
+  # loomio-pi secrets rotate-key. Its public half is
   # {recipient}
   identity: {identity}
   # Signs the list of what each backup holds, so that nobody can slip in another one.
@@ -77,7 +78,20 @@ app:
 drive:
   # Access to Google Drive: paste the whole JSON (authorized user or service account) after the colon, such as
   # {{"type": "authorized_user", "client_id": "…", "client_secret": "…", "refresh_token": "…"}}
+  # (loomio-pi authorize writes it for you, for an ordinary Google account).
   credentials:
+  # Only with backup.drive.append_only: an account that may delete in the shared drive, for loomio-pi prune.
+  # The Pi does not get it.
+  manager_credentials:
+
+# Who is told when the backups are in danger. Try it out on the Pi with: loomio-backup alert-test
+alerts:
+  # Apprise addresses (https://github.com/caronc/apprise/wiki), such as [ntfys://ntfy.sh/a-name-nobody-guesses]
+  urls: []
+  # A web address that is called after each good backup: whoever is behind it notices when the Pi is dead.
+  ping_url:
+  # Or a mail account: {{server: smtp.example.org, port: 587, username: …, password: …, from: …, to: …}}
+  smtp:
 
 hosts:
 {hosts}

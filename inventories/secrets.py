@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,12 @@ from pydantic import (
     model_validator,
 )
 
+from inventories import checks
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings, display
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto
-from loomio_backup.errors import KeyFileError
+from loomio_backup import crypto, keyring
+from loomio_backup.errors import CryptoError, KeyFileError
 
 
 def _secret(value: Any) -> Any:
@@ -55,7 +57,27 @@ def _signing_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _public_key(text: str) -> str:
+    try:
+        crypto.check_signing_public_key(text)
+    except KeyFileError:
+        raise ValueError("is not the public half of a signing key") from None
+    return text
+
+
+def _web_address(secret: SecretStr) -> SecretStr:
+    checks.web_address(secret.get_secret_value())
+    return secret
+
+
+def _apprise(secret: SecretStr) -> SecretStr:
+    if not re.match(r"[A-Za-z0-9]+://\S", _one_line(secret).get_secret_value()):
+        raise ValueError("is not an address of Apprise's kind")
+    return secret
+
+
 OneLine = Annotated[SecretStr, AfterValidator(_one_line), BeforeValidator(_secret)]
+Identity = Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)]
 
 
 def _unpadded(text: str) -> bytes:
@@ -81,15 +103,38 @@ class Group(BaseModel):
 class Encryption(Group):
     """The keys of the backups."""
 
-    identity: Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)] = Field(
-        description="the age identity (AGE-SECRET-KEY-1…) that opens the backups"
-    )
+    identity: Identity = Field(description="the age identity (AGE-SECRET-KEY-1…) that opens the backups")
     signing_key: Annotated[SecretStr, AfterValidator(_signing_key), BeforeValidator(_secret)] = Field(
         description="the key that signs manifests, base64 of 32 bytes"
     )
     legacy_passphrase: OneLine | None = Field(
         default=None, description="the BACKUP_ENCRYPTION_KEY of older backups (.sql.enc), one line"
     )
+    old_identities: list[Identity] = Field(
+        default_factory=list, description="a list of the identities that were used before, newest first"
+    )
+    keyring: str | None = Field(
+        default=None,
+        repr=False,
+        description="the old identities as an age file for the present one; secrets rotate-key makes it",
+    )
+    old_signing_public_keys: list[Annotated[str, AfterValidator(_public_key)]] = Field(
+        default_factory=list,
+        description="a list of the public halves of earlier signing keys, base64 of 32 bytes each",
+    )
+
+    @model_validator(mode="after")
+    def _keys_belong_together(self) -> "Encryption":
+        identity = self.identity.get_secret_value()
+        old = [one.get_secret_value() for one in self.old_identities]
+        if identity in old or len(set(old)) != len(old):
+            raise ValueError("names an identity twice in identity and old_identities")
+        if self.keyring is not None:
+            try:
+                keyring.opened(self.keyring.encode(), [identity], "encryption.keyring")
+            except CryptoError:
+                raise ValueError("has a keyring that encryption.identity does not open") from None
+        return self
 
 
 class App(Group):
@@ -132,8 +177,13 @@ class Drive(Group):
     credentials: dict[str, Any] | None = Field(
         default=None, repr=False, description="the JSON of an authorized user or a service account"
     )
+    manager_credentials: dict[str, Any] | None = Field(
+        default=None,
+        repr=False,
+        description="the JSON of an account that may delete in the shared drive, for loomio-pi prune",
+    )
 
-    @field_validator("credentials", mode="after")
+    @field_validator("credentials", "manager_credentials", mode="after")
     @classmethod
     def _usable(cls, credentials: dict[str, Any] | None) -> dict[str, Any] | None:
         if credentials is None:
@@ -152,6 +202,45 @@ class Drive(Group):
         return credentials
 
 
+class AlertMail(Group):
+    """A mail account that alerts are sent from."""
+
+    server: Annotated[str, AfterValidator(checks.address)] = Field(description="host name of the mail server")
+    port: checks.Port = Field(default=587, description="the mail server's port, 1 to 65535")
+    username: checks.Text | None = Field(
+        default=None, description="the name to log in to the mail server with"
+    )
+    password: OneLine | None = Field(default=None, description="the mail account's password, one line")
+    use_ssl: bool = Field(
+        default=False, description="true (TLS from the start, usually port 465) or false (STARTTLS)"
+    )
+    sender: Annotated[str, AfterValidator(checks.mail)] = Field(
+        alias="from", description="the mail address that alerts come from"
+    )
+    to: Annotated[str, AfterValidator(checks.mail)] = Field(
+        description="the mail address that alerts are sent to"
+    )
+
+    @model_validator(mode="after")
+    def _login(self) -> "AlertMail":
+        if (self.username is None) != (self.password is None):
+            raise ValueError("has only one of username and password: give both, or none of them")
+        return self
+
+
+class Alerts(Group):
+    """Who is told when backups are in danger, and how."""
+
+    urls: list[Annotated[SecretStr, AfterValidator(_apprise), BeforeValidator(_secret)]] = Field(
+        default_factory=list,
+        description="a list of Apprise addresses, such as ntfy://ntfy.sh/topic or tgram://token/chat",
+    )
+    ping_url: Annotated[SecretStr, AfterValidator(_web_address), BeforeValidator(_secret)] | None = Field(
+        default=None, description="a web address that is called after each good backup"
+    )
+    smtp: AlertMail | None = Field(default=None, description="server, port, username, password, from, to …")
+
+
 class HostSecrets(Group):
     """What is secret about one Pi."""
 
@@ -164,6 +253,7 @@ class Secrets(Group):
     encryption: Encryption = Field(description="the keys of the backups: identity, signing_key")
     app: App = Field(description="Loomio's own secrets: postgres_password, devise_secret …")
     drive: Drive = Field(default=Drive(), description="access to Google Drive: credentials")
+    alerts: Alerts = Field(default=Alerts(), description="where alerts go: urls, ping_url, smtp")
     hosts: dict[str, HostSecrets] = Field(
         default_factory=dict, description="below a Pi's name from the settings: sudo_password"
     )

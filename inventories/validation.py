@@ -70,7 +70,7 @@ def validated(
 def known_keys(model: type[BaseModel]) -> list[str]:
     """Every key path of a model, dotted, `*` for names that the user chooses: `hosts.*.address`."""
     keys: list[str] = []
-    for name, info in model.model_fields.items():
+    for name, info in _fields(model).items():
         keys.append(name)
         keys += [f"{name}.{below}" for below in _keys_of(info.annotation)]
     return keys
@@ -203,7 +203,7 @@ def _shown(text: str) -> str:
 
 def _suggestion(model: type[BaseModel], path: KeyPath) -> str:
     wrong = str(path[-1])
-    siblings = list(_model_at(model, path[:-1]).model_fields)
+    siblings = list(_fields(_model_at(model, path[:-1])))
     if close := difflib.get_close_matches(wrong, siblings, n=1):
         return f"; did you mean {dotted((*path[:-1], close[0]))}?"
     # Right name, wrong place.
@@ -229,17 +229,22 @@ def _info(model: type[BaseModel], path: KeyPath) -> FieldInfo | None:
     for part in path:
         parent = next(_models_in(annotation), None)
         if parent is not None:
-            info = parent.model_fields.get(str(part))
+            info = _fields(parent).get(str(part))
             if info is None:
                 return None
         annotation = _below(annotation, part)
     return info
 
 
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields by the keys that people write: some of them (`from`) cannot be names in Python."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
 def _below(annotation: Any, part: str | int) -> Any:
     for choice in _choices(annotation):
         if isinstance(choice, type) and issubclass(choice, BaseModel):
-            return choice.model_fields[str(part)].annotation
+            return _fields(choice)[str(part)].annotation
         if get_origin(choice) in (dict, list):
             return get_args(choice)[-1]
     return None

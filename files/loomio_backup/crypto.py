@@ -105,6 +105,11 @@ def verify(public_b64: str, data: bytes, signature_b64: str) -> None:
         ) from None
 
 
+def check_signing_public_key(public_b64: str) -> None:
+    """Raise `KeyFileError` for what is not the public half of a signing key."""
+    _raw(public_b64, 32, "The public signing key")
+
+
 def _private(seed_b64: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(_raw(seed_b64, 32, "The signing key"))
 

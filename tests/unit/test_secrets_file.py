@@ -12,16 +12,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from inventories import secrets_file
 from inventories.new_secrets import new_text
-from inventories.secrets import Secrets, check_together, checked, load_secrets
+from inventories.secrets import Alerts, Secrets, check_together, checked, load_secrets
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto
+from loomio_backup import crypto, keyring
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS
 
 TEXT = new_text(["loomio"])
 DRIVE = (
     '{"type": "authorized_user", "client_id": "a", "client_secret": "s3cret-b", "refresh_token": "s3cret-c"}'
 )
+
+
+def make_keyring(identity: str) -> str:
+    return keyring.make([identity], [crypto.recipient_of(identity)])
 
 
 def refused(text: str) -> str:
@@ -89,9 +93,9 @@ def test_secrets_are_never_shown() -> None:
         (
             "identity",
             "AGE-SECRET-KEY-1S3CRET",
-            "secrets.yml:8: encryption.identity is not an age identity; expected",
+            "secrets.yml:9: encryption.identity is not an age identity; expected",
         ),
-        ("identity", "", "secrets.yml:8: encryption.identity is empty; expected: the age identity (AGE-"),
+        ("identity", "", "secrets.yml:9: encryption.identity is empty; expected: the age identity (AGE-"),
         ("signing_key", "c2hvcnQ=", "encryption.signing_key is not a signing key; expected"),
         ("legacy_passphrase", "''", "encryption.legacy_passphrase is empty; expected"),
         (
@@ -146,6 +150,86 @@ def test_secrets_are_never_shown() -> None:
 )
 def test_mistakes_are_named_and_never_quoted(key: str, value: str, says: str) -> None:
     assert says in refused(with_value(key, value))
+
+
+OTHER = crypto.generate_identity()
+ALERTS = (
+    "{server: mail.example.org, from: pi@example.org, to: me@example.org, username: me, password: s3cret}"
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        (
+            "urls",
+            "[s3cret]",
+            "alerts.urls[1] is not an address of Apprise's kind; expected: a list of Apprise",
+        ),
+        ("urls", "[1]", "alerts.urls[1] is not text to YAML (put it in quotes); expected: a list of Apprise"),
+        ("urls", "s3cret", "alerts.urls is not a list; expected"),
+        ("ping_url", "s3cret", "alerts.ping_url is not a web address; expected"),
+        ("smtp", "s3cret", "alerts.smtp is not a group of keys; expected: server, port"),
+        (
+            "smtp",
+            ALERTS.replace("pi@", "s3cret "),
+            "alerts.smtp.from is not a mail address; expected: the mail address that alerts come from.",
+        ),
+        (
+            "smtp",
+            ALERTS.replace("from:", "form:"),
+            "smtp.form is not a known key; did you mean alerts.smtp.from?",
+        ),
+        (
+            "smtp",
+            ALERTS.replace("from: pi@example.org, ", ""),
+            "alerts.smtp.from is missing; expected: the mail",
+        ),
+        (
+            "smtp",
+            ALERTS.replace(", password: s3cret", ""),
+            "alerts.smtp has only one of username and password: give both, or none of them.",
+        ),
+        ("manager_credentials", "s3cret", "drive.manager_credentials is not a group of keys; expected"),
+        ("manager_credentials", "{type: x}", "drive.manager_credentials has a type that is neither"),
+    ],
+)
+def test_mistakes_in_alerts_and_second_accounts(key: str, value: str, says: str) -> None:
+    assert says in refused(with_value(key, value))
+
+
+def test_alerts_are_optional_and_secret() -> None:
+    assert checked(TEXT, "x").alerts == Alerts()
+    text = with_value("smtp", ALERTS).replace("urls: []", "urls: [ntfys://ntfy.sh/s3cret, 'mailto://s3cret']")
+    alerts = checked(text, "x").alerts
+    assert alerts.smtp is not None
+    assert (alerts.smtp.sender, alerts.smtp.to, alerts.smtp.port) == ("pi@example.org", "me@example.org", 587)
+    assert alerts.urls[0].get_secret_value() == "ntfys://ntfy.sh/s3cret"
+    assert "s3cret" not in f"{alerts!r} {alerts}"
+
+
+def with_keys(lines: str) -> str:
+    return TEXT.replace("  legacy_passphrase:", f"{lines}\n  legacy_passphrase:")
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("  old_identities: [s3cret]", "encryption.old_identities[1] is not an age identity; expected"),
+        (f"  old_identities: [{OTHER}, {OTHER}]", "encryption names an identity twice in identity and old"),
+        ("  keyring: s3cret", "encryption has a keyring that encryption.identity does not open"),
+        (
+            "  keyring: |\n    " + make_keyring(OTHER).replace("\n", "\n    "),
+            "encryption has a keyring that encryption.identity does not open",
+        ),
+        (
+            "  old_signing_public_keys: [s3cret]",
+            "encryption.old_signing_public_keys[1] is not the public half",
+        ),
+    ],
+)
+def test_mistakes_in_old_keys(lines: str, says: str) -> None:
+    assert says in refused(with_keys(lines))
 
 
 def test_missing_and_misspelt_keys() -> None:

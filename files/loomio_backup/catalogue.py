@@ -7,94 +7,25 @@ the stores' history as its next generation; one without is refused, as a new Pi 
 good is the record of objects and files: their ids in Drive, and how each file looked when it was packed.
 """
 
-import contextlib
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from loomio_backup import clock
+from loomio_backup.catalogue_database import Database, open_database
 from loomio_backup.errors import CatalogueError
 from loomio_backup.manifest import Manifest, ObjectEntry, parse, payload_of
 from loomio_backup.stores.base import StoredObject
 
-_FIRST = """
-CREATE TABLE lineage (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    instance TEXT NOT NULL, generation INTEGER NOT NULL, sequence INTEGER NOT NULL, previous TEXT
-);
--- Manifests that were verified; the hashes say whether an object in a store is this very one.
-CREATE TABLE manifests (
-    object TEXT PRIMARY KEY, stored_sha256 TEXT NOT NULL, stored_md5 TEXT NOT NULL,
-    name TEXT NOT NULL, instance TEXT NOT NULL, generation INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    snapshot_at TEXT NOT NULL, stored_bytes INTEGER NOT NULL, payload TEXT NOT NULL
-);
--- Objects that this Pi wrote.
-CREATE TABLE objects (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, entry TEXT NOT NULL, written_at TEXT NOT NULL
-);
--- Which store confirmed to hold which object; id is Drive's.
-CREATE TABLE stored (
-    store TEXT NOT NULL, object TEXT NOT NULL, id TEXT, confirmed_at TEXT NOT NULL,
-    PRIMARY KEY (store, object)
-) WITHOUT ROWID;
--- What each pack holds, and how each file looked when it was read.
-CREATE TABLE packed (
-    path BLOB NOT NULL, pack TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 TEXT NOT NULL,
-    PRIMARY KEY (path, pack)
-) WITHOUT ROWID;
--- App-data as the running backup finds it. Paths are the bytes that the kernel gives.
-CREATE TABLE scan (
-    path BLOB PRIMARY KEY, type TEXT NOT NULL, size INTEGER NOT NULL, mode INTEGER NOT NULL,
-    uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-    inode INTEGER NOT NULL, target BLOB, sha256 TEXT, pack TEXT
-) WITHOUT ROWID;
-"""
-_SECOND = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
--- An object is `sending` from before its upload until the store confirmed it; `session` is the address of an
--- unfinished upload, a secret.
-ALTER TABLE stored ADD COLUMN state TEXT NOT NULL DEFAULT 'confirmed';
-ALTER TABLE stored ADD COLUMN session TEXT;
--- Every run of a verb that changes something; outcome is running, complete, partial (some store lacks it) or
--- failed.
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY, verb TEXT NOT NULL, pid INTEGER NOT NULL, started_at TEXT NOT NULL,
-    finished_at TEXT, outcome TEXT NOT NULL, backup TEXT, error TEXT
-);
--- Backups that were removed from a store on purpose, so that only the others count as missing. `done` is 0
--- until all that only they needed is gone too.
-CREATE TABLE removals (
-    store TEXT NOT NULL, backup TEXT NOT NULL, generation INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    removed_at TEXT NOT NULL, reason TEXT NOT NULL, done INTEGER NOT NULL,
-    PRIMARY KEY (store, backup)
-) WITHOUT ROWID;
--- Objects that nothing refers to, since when (by the store's clock); id is '' where names are enough.
-CREATE TABLE marks (
-    store TEXT NOT NULL, object TEXT NOT NULL, id TEXT NOT NULL, marked_at TEXT NOT NULL,
-    PRIMARY KEY (store, object, id)
-) WITHOUT ROWID;
--- Restores for proof.
-CREATE TABLE drills (
-    store TEXT NOT NULL, backup TEXT NOT NULL, finished_at TEXT NOT NULL, passed INTEGER NOT NULL,
-    PRIMARY KEY (store, backup, finished_at)
-) WITHOUT ROWID;
--- Open alarms: since when, when last told.
-CREATE TABLE alarms (
-    key TEXT PRIMARY KEY, text TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
-) WITHOUT ROWID;
--- How full a store was, for the forecast: at most one row a day.
-CREATE TABLE space (
-    store TEXT NOT NULL, day TEXT NOT NULL, used INTEGER NOT NULL, total INTEGER,
-    PRIMARY KEY (store, day)
-) WITHOUT ROWID;
-CREATE INDEX packed_by_pack ON packed (pack);
-"""
-_MIGRATIONS = (_FIRST, _SECOND)
-"""Each brings the schema from the version of its position to the next one; none is ever changed."""
 _SUMMARY = "name, instance, generation, sequence, snapshot_at, stored_bytes"
+_RUN = "id, verb, pid, started_at, finished_at, outcome, backup, error"
+
+Outcome = Literal["running", "complete", "partial", "failed"]
 
 
 @dataclass(frozen=True)
@@ -124,53 +55,47 @@ class Summary:
         return self.generation, self.sequence
 
 
-class _Database(sqlite3.Connection):
-    """A connection whose errors are sentences, whichever module uses it."""
+@dataclass(frozen=True)
+class Run:
+    """One run of a verb that changes something. `partial`: its backup is not complete in every store."""
 
-    path = Path()
+    id: int
+    verb: str
+    pid: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: Outcome
+    backup: str | None
+    error: str | None
 
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        with _told(self.path):
-            return super().execute(*arguments)
 
-    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
-        with _told(self.path):
-            return super().executemany(*arguments)
+class Session:
+    """Where the address of one unfinished upload is kept: an UploadMemory."""
 
-    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
-        with _told(self.path):
-            return super().executescript(*arguments)
+    def __init__(self, database: Database, store: str, name: str) -> None:
+        self._database, self._key = database, (store, name)
+
+    def recall(self) -> str | None:
+        """See UploadMemory.recall."""
+        row = self._database.execute(
+            "SELECT session FROM stored WHERE store = ? AND object = ?", self._key
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def remember(self, address: str | None) -> None:
+        """See UploadMemory.remember."""
+        self._database.execute(
+            "UPDATE stored SET session = ? WHERE store = ? AND object = ?", (address, *self._key)
+        )
 
 
 class Catalogue:
-    """The open catalogue. `database` is shared with appdata.py, which owns the table `scan`."""
+    """The open catalogue, for any number of threads. `database` is for the modules that own a table:
+    appdata.py (`scan`), incremental.py (`packed`), prune.py (`removals`, `marks`), and others.
+    """
 
     def __init__(self, path: Path) -> None:
-        # One thread at a time uses it, but not always the one that opened it: objects are produced in a
-        # stage's thread while the main thread waits.
-        with _told(path):
-            self.database = sqlite3.connect(
-                path, timeout=30, check_same_thread=False, isolation_level=None, factory=_Database
-            )
-        self.database.path = path
-        try:
-            self._prepare(path)
-        except BaseException:
-            self.database.close()
-            raise
-
-    def _prepare(self, path: Path) -> None:
-        path.chmod(0o600)
-        self.database.execute("PRAGMA journal_mode = WAL")
-        self.database.execute("PRAGMA synchronous = FULL")
-        version = self.database.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise CatalogueError(
-                f"the catalogue {path} was written by a newer version of this program. "
-                "Nothing was done. Install that version again."
-            )
-        for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
-            self.database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
+        self.database = open_database(path)
 
     def __enter__(self) -> "Catalogue":
         return self
@@ -178,18 +103,11 @@ class Catalogue:
     def __exit__(self, *_: object) -> None:
         self.database.close()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; also much faster than single statements."""
-        self.database.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.database
-            self.database.execute("COMMIT")
-        except BaseException:
-            # After some errors (a full disk among them) SQLite has rolled back by itself.
-            if self.database.in_transaction:
-                self.database.execute("ROLLBACK")
-            raise
+    def transaction(self) -> AbstractContextManager[Database]:
+        """All or nothing; see Database.transaction."""
+        return self.database.transaction()
+
+    # -- what this Pi knows about itself ---------------------------------------------------------------------
 
     def lineage(self) -> Lineage | None:
         """Whose backups this Pi makes, or None before its first one."""
@@ -203,23 +121,75 @@ class Catalogue:
             (lineage.instance, lineage.generation, lineage.sequence, lineage.previous),
         )
 
-    def add_manifest(self, manifest: Manifest, stored_sha256: str, stored_md5: str) -> Summary:
-        """Remember a manifest that was written here or verified."""
+    def meta(self, key: str) -> str | None:
+        """A single fact, such as `frozen`; None when it is not set."""
+        row = self.database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Set a single fact; None removes it."""
+        if value is None:
+            self.database.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def begin_run(self, verb: str) -> int:
+        """Note that a verb has begun; returns the run's id. Only one process at a time may run the same verb:
+        an unfinished run of it, or of a process that is gone, was killed and has failed.
+        """
+        with self.transaction() as database:
+            running = database.execute("SELECT id, verb, pid FROM runs WHERE outcome = 'running'").fetchall()
+            for id_, other, pid in running:
+                if other == verb or not Path(f"/proc/{pid}").exists():
+                    self.end_run(id_, "failed", None, "it was killed, or the Pi lost its power")
+            cursor = database.execute(
+                "INSERT INTO runs (verb, pid, started_at, outcome) VALUES (?, ?, ?, 'running')",
+                (verb, os.getpid(), _now()),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def end_run(self, id_: int, outcome: Outcome, backup: str | None, error: str | None) -> None:
+        """Note how a run ended: the backup it made, the sentence of its failure."""
         self.database.execute(
-            "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                manifest.manifest_name,
-                stored_sha256,
-                stored_md5,
-                manifest.name,
-                manifest.instance,
-                manifest.generation,
-                manifest.sequence,
-                manifest.snapshot_at.isoformat(),
-                manifest.stored_bytes,
-                payload_of(manifest),
-            ),
+            "UPDATE runs SET finished_at = ?, outcome = ?, backup = ?, error = ? WHERE id = ?",
+            (_now(), outcome, backup, error, id_),
         )
+
+    def last_run(self, verb: str) -> Run | None:
+        """The latest run of a verb, perhaps one that is still going on."""
+        row = self.database.execute(
+            f"SELECT {_RUN} FROM runs WHERE verb = ? ORDER BY id DESC LIMIT 1",  # noqa: S608
+            (verb,),
+        ).fetchone()
+        if row is None:
+            return None
+        id_, verb, pid, started_at, finished_at, outcome, backup, error = row
+        finished = None if finished_at is None else datetime.fromisoformat(finished_at)
+        return Run(id_, verb, pid, datetime.fromisoformat(started_at), finished, outcome, backup, error)
+
+    # -- backups ---------------------------------------------------------------------------------------------
+
+    def add_manifest(self, manifest: Manifest, stored_sha256: str, stored_md5: str) -> Summary:
+        """Remember a manifest that was written here or verified, and the objects that it describes."""
+        with self.transaction() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    manifest.manifest_name,
+                    stored_sha256,
+                    stored_md5,
+                    manifest.name,
+                    manifest.instance,
+                    manifest.generation,
+                    manifest.sequence,
+                    manifest.snapshot_at.isoformat(),
+                    manifest.stored_bytes,
+                    payload_of(manifest),
+                ),
+            )
+            for entry in manifest.objects:
+                self.add_object(entry)
         return self._summaries("object = ?", manifest.manifest_name)[0]
 
     def known_manifest(self, stored: StoredObject) -> Summary | None:
@@ -241,12 +211,49 @@ class Catalogue:
             raise CatalogueError(f"the catalogue does not know the backup {summary.name}.")
         return parse(*row)
 
+    def manifest_digest(self, object_name: str) -> str | None:
+        """The SHA-256 (hex, as stored) of a manifest that was verified, by its object's name."""
+        query = "SELECT stored_sha256 FROM manifests WHERE object = ?"
+        row = self.database.execute(query, (object_name,)).fetchone()
+        return None if row is None else row[0]
+
+    def forget_backup(self, name: str) -> None:
+        """Forget a backup that no store holds any more."""
+        self.database.execute("DELETE FROM manifests WHERE name = ?", (name,))
+
+    # -- objects and where they are --------------------------------------------------------------------------
+
     def add_object(self, entry: ObjectEntry) -> None:
-        """Remember an object that was written."""
+        """Remember an object that was written here, or that a verified manifest describes."""
         self.database.execute(
-            "INSERT INTO objects VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?)",
             (entry.name, entry.kind, entry.model_dump_json(), _now()),
         )
+
+    def entry(self, name: str) -> ObjectEntry | None:
+        """What is known about an object."""
+        row = self.database.execute("SELECT entry FROM objects WHERE name = ?", (name,)).fetchone()
+        return None if row is None else ObjectEntry(**json.loads(row[0]))
+
+    def forget_object(self, name: str) -> None:
+        """Forget an object (and what it holds, if it is a pack) that no store holds any more."""
+        with self.transaction() as database:
+            database.execute("DELETE FROM objects WHERE name = ?", (name,))
+            database.execute("DELETE FROM packed WHERE pack = ?", (name,))
+
+    def sending(self, store: str, name: str, object_id: str | None) -> Session:
+        """Write down that an object is about to be sent under this id; where its upload's address is kept."""
+        self.database.execute(
+            "INSERT INTO stored (store, object, id, confirmed_at, state) VALUES (?, ?, ?, ?, 'sending') "
+            "ON CONFLICT DO UPDATE SET state = 'sending', "
+            "session = iif(id IS excluded.id, session, NULL), id = excluded.id",
+            (store, name, object_id, _now()),
+        )
+        return self.session(store, name)
+
+    def session(self, store: str, name: str) -> Session:
+        """Where the address of an unfinished upload is kept."""
+        return Session(self.database, store, name)
 
     def add_stored(self, store: str, stored: StoredObject) -> None:
         """Remember that a store confirmed an object."""
@@ -255,9 +262,32 @@ class Catalogue:
             (store, stored.name, stored.id, _now()),
         )
 
+    def forget_stored(self, store: str, name: str) -> None:
+        """Forget that a store holds an object: it does not any more."""
+        self.database.execute("DELETE FROM stored WHERE store = ? AND object = ?", (store, name))
+
+    def stored_in(self, store: str) -> dict[str, str | None]:
+        """The objects that a store confirmed, by name: their ids (None where names are enough)."""
+        return self._ids(store, "confirmed")
+
+    def sent_to(self, store: str) -> dict[str, str | None]:
+        """The objects whose sending was begun and not confirmed, by name: the ids they were to get."""
+        return self._ids(store, "sending")
+
     def add_packed(self, rows: Iterable[Sequence[object]]) -> None:
         """Remember what a pack holds: (path, pack, size, mtime_ns, ctime_ns, inode, sha256) per file."""
         self.database.executemany("INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def removed_from(self, store: str) -> set[str]:
+        """The names of the backups that were removed from a store on purpose."""
+        rows = self.database.execute("SELECT backup FROM removals WHERE store = ?", (store,))
+        return {name for (name,) in rows}
+
+    def _ids(self, store: str, state: str) -> dict[str, str | None]:
+        rows = self.database.execute(
+            "SELECT object, id FROM stored WHERE store = ? AND state = ? ORDER BY object", (store, state)
+        )
+        return dict(rows.fetchall())
 
     def _summaries(self, condition: str, *values: str) -> list[Summary]:
         query = f"SELECT {_SUMMARY} FROM manifests WHERE {condition}"  # noqa: S608 - written in this file
@@ -269,30 +299,5 @@ class Catalogue:
         ]
 
 
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into a CatalogueError; mistakes in our own statements stay what they are."""
-    try:
-        yield
-    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
-        raise
-    except sqlite3.Error as error:
-        raise CatalogueError(
-            f"the catalogue {path} cannot be used ({error}). The backups in the stores are untouched. "
-            f"{_remedy(path, error)}"
-        ) from error
-
-
-def _remedy(path: Path, error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", "")  # absent where the module itself complains
-    if name.startswith("SQLITE_FULL"):
-        return "Make room on its disk, then run the same again."
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return "Another program holds it open; run the same again when that has ended."
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return f"Move {path} (and {path}-wal, {path}-shm) away, then run the same again: it is made anew."
-    return "Check that its disk is healthy, writable and has room, then run the same again."
-
-
 def _now() -> str:
-    return datetime.now(UTC).isoformat()
+    return clock.now().isoformat()

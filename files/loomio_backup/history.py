@@ -1,8 +1,13 @@
-"""Which backups are in a store: its manifests, read and verified once and remembered in the catalogue."""
+"""Which backups are in a store: its manifests, read and verified once and remembered in the catalogue.
+
+A store's list may lag behind (Drive's do, for minutes) and show one name twice. So what the catalogue knows
+the store to hold is asked for by its id when the list lacks it, and of two objects of one name the one with
+the right content counts.
+"""
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loomio_backup import crypto, objects
@@ -11,23 +16,31 @@ from loomio_backup.config import Config
 from loomio_backup.credentials import IDENTITY, Credentials
 from loomio_backup.crypto import Identity
 from loomio_backup.errors import DamagedObject, ManifestError, SignatureError, StoreDamaged, WrongKey
-from loomio_backup.manifest import is_manifest, unseal
+from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, is_manifest, unseal
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.base import Store, StoredObject
+
+_UNBELIEVABLE = (DamagedObject, SignatureError, ManifestError, StoreDamaged)
 
 
 @dataclass
 class History:
-    """What one store holds, as its own listing says. Names are object names.
+    """What one store holds. Names are object names, except in `pins`.
 
-    `damaged`: (name, sentence) of manifests that cannot be believed; `foreign`: that no key of ours opens.
+    foreign: manifests that no key of ours opens; damaged: (name, sentence) of those that cannot be believed;
+    missing: those that the store confirmed, and that are gone without us; gone: other objects of that kind.
+    objects: for each name the one that counts; duplicates: the others. pins: names of backups.
     """
 
     store: str
     backups: list[Summary] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     damaged: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    pins: set[str] = field(default_factory=set)
     objects: dict[str, StoredObject] = field(default_factory=dict)
+    duplicates: list[StoredObject] = field(default_factory=list)
 
     def newest_first(self) -> list[Summary]:
         """The backups, newest first: by generation and sequence, never by time or name."""
@@ -48,19 +61,71 @@ class Reader:
     def read(self, store: Store) -> History:
         """List a store and read the manifests that are new to the catalogue. Raises StoreError."""
         history = History(store.kind)
+        candidates: dict[str, list[StoredObject]] = {}
         for stored in store.list():
-            history.objects[stored.name] = stored
-        for name in sorted(filter(is_manifest, history.objects)):
-            stored = history.objects[name]
+            candidates.setdefault(stored.name, []).append(stored)
+        self._add_unlisted(store, candidates, history)
+        for name in sorted(candidates):
+            found = self._likeliest_first(store, candidates[name])
+            if is_manifest(name):
+                self._read_manifest(store, found, history)
+            history.objects.setdefault(name, found[0])
+            history.duplicates += [stored for stored in found if stored is not history.objects[name]]
+            if name.endswith(PIN_SUFFIX):
+                history.pins.add(name.removesuffix(PIN_SUFFIX))
+        return history
+
+    def _add_unlisted(
+        self, store: Store, candidates: dict[str, list[StoredObject]], history: History
+    ) -> None:
+        """Ask for what the store confirmed and its list lacks; an answer by id never lags."""
+        removed = self._catalogue.removed_from(store.kind)
+        for name, object_id in self._catalogue.stored_in(store.kind).items():
+            if name in candidates:
+                continue
+            stored = store.stat(name, object_id)
+            if stored is not None:
+                candidates[name] = [stored]
+            elif is_manifest(name) and name.removesuffix(SUFFIX) not in removed:
+                history.missing.append(name)
+            else:
+                history.gone.append(name)
+
+    def _likeliest_first(self, store: Store, found: list[StoredObject]) -> list[StoredObject]:
+        """Objects of one name: first those with the content that we know, then the one whose id we know, then
+        the oldest.
+        """
+        if len(found) == 1:
+            return found
+        name = found[0].name
+        known = self._catalogue.stored_in(store.kind).get(name)
+        entry = self._catalogue.entry(name)
+
+        def rank(stored: StoredObject) -> tuple[bool, bool, object]:
+            right = self._catalogue.known_manifest(stored) is not None or (
+                entry is not None and stored.matches(entry.digests)
+            )
+            return not right, stored.id != known, stored.created
+
+        return sorted(found, key=rank)
+
+    def _read_manifest(self, store: Store, found: list[StoredObject], history: History) -> None:
+        """Read the first of these objects that is a manifest; when none is, say what the likeliest one is."""
+        name = found[0].name
+        problems: list[Exception] = []
+        for stored in found:
             try:
                 summary = self._catalogue.known_manifest(stored) or self._fetch(store, stored)
-            except WrongKey:
-                history.foreign.append(name)
-            except (DamagedObject, SignatureError, ManifestError, StoreDamaged) as error:
-                history.damaged.append((name, str(error)))
-            else:
-                history.backups.append(summary)
-        return history
+            except (WrongKey, *_UNBELIEVABLE) as error:
+                problems.append(error)
+                continue
+            history.backups.append(summary)
+            history.objects[name] = stored
+            return
+        if isinstance(problems[0], WrongKey):
+            history.foreign.append(name)
+        else:
+            history.damaged.append((name, str(problems[0])))
 
     def _fetch(self, store: Store, stored: StoredObject) -> Summary:
         # Not in the spool: listing does not hold the lock under which the spool is cleared.
@@ -68,14 +133,10 @@ class Reader:
             path = Path(directory) / stored.name
             store.get(stored, path)
             _, sha256, md5 = objects.hash_file(path)
-            known = self._catalogue.known_manifest(_with_hash(stored, sha256))
+            known = self._catalogue.known_manifest(replace(stored, sha256=sha256))
             if known is not None:
                 return known
             manifest = unseal(path, self.identities, self._public_key)
             if manifest.manifest_name != stored.name:
                 raise ManifestError(f"{stored.name} holds the manifest of another backup, {manifest.name}.")
             return self._catalogue.add_manifest(manifest, sha256, md5)
-
-
-def _with_hash(stored: StoredObject, sha256: str) -> StoredObject:
-    return StoredObject(stored.name, stored.size, stored.md5, sha256, stored.id, stored.created)

@@ -22,6 +22,8 @@ FORMAT = "loomio-backup-manifest"
 VERSION = 1
 PREFIX = "loomio_backup_"
 SUFFIX = ".manifest.age"
+PIN_SUFFIX = ".pin.age"
+"""An object `NAME.pin.age` says that the backup NAME is to be kept."""
 
 ObjectKind = Literal["database", "config", "pack", "index", "legacy"]
 """`legacy`: the database once more, in the format of the older backup scripts."""

@@ -1,6 +1,6 @@
 # Two commands need no set-up: `make drill` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help drill test lint lock clean
+.PHONY: help drill test faults lint lock clean
 SHELL := /bin/sh
 PY := .venv/bin/python
 BOOTSTRAP := sh tests/lab/bootstrap.sh
@@ -18,6 +18,9 @@ drill: .venv/.complete ## rehearse the whole life in the lab (ARGS="--os bookwor
 
 test: .venv/.complete ## every test (ARGS is handed to pytest)
 	@$(BOOTSTRAP) lab $(PY) -m pytest $(ARGS)
+
+faults: .venv/.complete ## every long series of faults; writes docs/reliability.md (ARGS="--series kills")
+	@$(BOOTSTRAP) lab $(PY) -m tests.faults $(ARGS)
 
 lint: .venv/.complete ## style and types
 	@.venv/bin/ruff check .

@@ -110,15 +110,25 @@ class Site:
         self.config = config
         (self.root / "config.yml").write_text(dump(config))
 
-    def start_database(self, data: str = "--tmpfs=/var/lib/postgresql/data") -> None:
+    def start_database(
+        self, data: str = "--volume=/var/lib/postgresql/data", image: str | None = None
+    ) -> None:
         """A fresh, empty database server; `data` is what docker mounts for it."""
         self.container = docker(
             *("run", "-d", "--name", f"{self.project}-db", data),
             *("--label", f"com.docker.compose.project={self.project}"),
             *("--label", "com.docker.compose.service=db"),
             *("-e", f"POSTGRES_USER={USER}", "-e", f"POSTGRES_PASSWORD={PASSWORD}"),
-            *("-e", f"POSTGRES_DB={DATABASE}", stack_image("postgres:17"), "-c", "fsync=off"),
+            *("-e", f"POSTGRES_DB={DATABASE}", image or stack_image("postgres:17"), "-c", "fsync=off"),
         )
+        self._await_database()
+
+    def restart_database(self) -> None:
+        """Start the database again that was stopped."""
+        docker("start", self.container)
+        self._await_database()
+
+    def _await_database(self) -> None:
         # Over TCP: while the image still prepares the cluster, the server answers on its socket only.
         ready = ["docker", "exec", self.container, "pg_isready", "-q", "-h", "127.0.0.1", "-U", USER]
         try:
@@ -237,11 +247,11 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextmanager
-def site(root: Path, project: str, **options: object) -> Iterator[Site]:
-    """A site with a running database, removed afterwards."""
+def site(root: Path, project: str, *, image: str | None = None, **options: object) -> Iterator[Site]:
+    """A site with a running database (of `image`), removed afterwards."""
     made = Site(root, project, **options)  # type: ignore[arg-type]
     try:
-        made.start_database()
+        made.start_database(image=image)
         yield made
     finally:
         made.stop()

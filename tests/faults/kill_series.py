@@ -1,0 +1,141 @@
+"""SIGKILL after every durable step, and at random moments, of the verbs that change stores.
+
+After each death: the next run of the same verb succeeds, every earlier backup is whole in both stores and
+(restored on another Pi) equal to what it was made of, and nothing unreferenced stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from .rig import Death, Rig
+
+Scenario = Callable[[Rig], list[str]]
+"""Brings the Pi to the state in which the verb has something to do; returns the verb's arguments."""
+
+
+@dataclass
+class Tally:
+    """Deaths of one verb: by phase and by kind of the step in front of which they came; seconds of it all."""
+
+    verb: str
+    by_step: Counter[str] = field(default_factory=Counter)
+    by_moment: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    restored: int = 0
+    seconds: float = 0.0
+
+
+def before_run(rig: Rig) -> list[str]:
+    """Something to back up, and an old backup to remove afterwards."""
+    rig.change()
+    return ["run"]
+
+
+def before_prune(rig: Rig) -> list[str]:
+    """Two backups whose pins were taken away: they, and packs that only they need, are due."""
+    for _ in range(2):
+        rig.change()
+        rig.backup("--pin")
+    for name in rig.names("local")[:2]:
+        rig.pi.must("unpin", name)
+    rig.change()
+    newest = rig.pi.must("run")
+    assert newest
+    name = rig.names("local")[0]
+    rig.known[name] = rig.content(rig.pi)
+    return ["prune"]
+
+
+def before_rotation(rig: Rig) -> list[str]:
+    """A new identity in the credentials, and the keyring that brings the old ones along."""
+    from tests.lab.agent_keys import rotate
+
+    rotate(rig.pi)
+    (rig.fresh.root / "credentials" / "identity").write_text(
+        (rig.pi.root / "credentials" / "identity").read_text()
+    )
+    return ["rotate-key"]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "run": before_run,
+    "prune": before_prune,
+    "rotate-key": before_rotation,
+}
+
+
+def every_step(rig: Rig, verb: str, sample: int | None = None) -> Tally:
+    """Kill the verb in front of its first durable step, its second, … until it ends by itself (or, with
+    `sample`, only at so many steps spread over all of them).
+    """
+    tally, began = Tally(verb), time.monotonic()
+    for step in _steps(rig, verb, sample):
+        arguments = SCENARIOS[verb](rig)
+        death = rig.killed(arguments, step=step)
+        if not death.killed:
+            break
+        tally.by_step[death.phase] += 1
+        tally.kinds[death.steps[-1]["kind"]] += 1
+        _recovers(rig, verb, tally, restore=True)
+    tally.seconds = time.monotonic() - began
+    return tally
+
+
+def random_moments(rig: Rig, verb: str, count: int, restore_every: int = 5) -> Tally:
+    """Kill the verb at `count` random moments between its start and its usual end."""
+    tally, began = Tally(verb), time.monotonic()
+    arguments = SCENARIOS[verb](rig)
+    started = time.monotonic()
+    rig.killed(arguments)
+    usual = time.monotonic() - started
+    _recovers(rig, verb, tally, restore=False)
+    deaths = 0
+    while deaths < count:
+        arguments = SCENARIOS[verb](rig)
+        death = rig.killed(arguments, seconds=rig.random.uniform(0, usual))
+        deaths += death.killed
+        if death.killed:
+            tally.by_moment[death.phase] += 1
+        _recovers(rig, verb, tally, restore=deaths % restore_every == 0)
+    tally.seconds = time.monotonic() - began
+    return tally
+
+
+def _steps(rig: Rig, verb: str, sample: int | None) -> Iterator[int]:
+    if sample is None:
+        # Open-ended: how many there are differs a little from one run to the next.
+        step = 1
+        while True:
+            yield step
+            step += 1
+    death: Death = rig.killed(SCENARIOS[verb](rig))
+    total = len(death.steps)
+    yield from sorted({round(1 + index * (total - 1) / max(1, sample - 1)) for index in range(sample)})
+
+
+def _recovers(rig: Rig, verb: str, tally: Tally, restore: bool) -> None:
+    earlier = {name for name in rig.known if name in set(rig.names("local")) | set(rig.names("drive"))}
+    pinned = {name for name in earlier if (rig.folder / f"{name}.pin.age").exists()}
+    if verb != "run":
+        rig.pi.must(verb)
+    rig.backup()
+    rig.intact(pinned)
+    left = rig.unreferenced()
+    assert left == [], f"nothing needs {left}"
+    if restore:
+        store = rig.random.choice(["local", "drive"])
+        for name in (rig.random.choice(sorted(pinned)), rig.names(store)[0]):
+            rig.restores(name, store)
+            tally.restored += 1
+    _forget(rig)
+
+
+def _forget(rig: Rig) -> None:
+    """What retention removed need not restore any more."""
+    there = set(rig.names("local")) & set(rig.names("drive"))
+    for name in set(rig.known) - there:
+        del rig.known[name]

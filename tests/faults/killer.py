@@ -1,0 +1,155 @@
+"""The agent, killed on purpose: `python -m tests.faults.killer PLAN.json VERB …` is `loomio-backup VERB …`
+that ends itself with SIGKILL at a chosen moment.
+
+The plan: `step` (kill in front of the n-th durable step, from 1), or `seconds` (kill so long after the
+start of the verb); `log` is the file that gets one line of JSON per step, and the moment of death as the
+last one.
+
+A durable step is whatever another process, or this one after its death, can see: a rename, a removal, a
+commit of the catalogue, a request that changes something in Drive. Killing in front of every step is
+killing after every step, because nothing durable happens in between; the end of the program is the last
+step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+_WORKFLOWS = ("backup", "replication", "leftovers", "prune", "clearing", "rotate", "pins")
+_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+
+
+class Killer:
+    """Counts durable steps, and ends the process at the planned moment."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._at: int | None = plan.get("step")
+        self._seconds: float | None = plan.get("seconds")
+        self._log = Path(plan["log"]).open("a", encoding="utf-8")  # noqa: SIM115 - until the end of the
+        process self._count = 0 self._lock = threading.Lock()
+
+    def step(self, kind: str, detail: str) -> None:
+        """A durable step is about to happen."""
+        with self._lock:
+            self._count += 1
+            self._say({"step": self._count, "kind": kind, "detail": detail, "phase": phase()})
+            if self._count == self._at:
+                self._kill()
+
+    def start(self) -> None:
+        """From now on the time counts."""
+        if self._seconds is not None:
+            threading.Thread(target=self._wait, args=(self._seconds,), daemon=True).start()
+
+    def _wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+        with self._lock:
+            self._kill()
+
+    def _kill(self) -> None:
+        self._say({"killed": phase()})
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _say(self, line: dict[str, Any]) -> None:
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
+
+
+def phase() -> str:
+    """Where the main thread is: the innermost function of a workflow, as `module.function`."""
+    main = threading.main_thread().ident
+    assert main is not None
+    frame: FrameType | None = sys._current_frames().get(main)
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if path.parent.name == "loomio_backup" and path.stem in _WORKFLOWS:
+            name = frame.f_code.co_name
+            if not name.startswith("<"):
+                return f"{path.stem}.{name.strip('_')}"
+        frame = frame.f_back
+    return "start and end"
+
+
+def watch(killer: Killer) -> None:
+    """See every durable step of this process from now on."""
+    _watch_files(killer)
+    _watch_catalogue(killer)
+    _watch_drive(killer)
+
+
+def _watch_files(killer: Killer) -> None:
+    def seen(kind: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *rest: Any, **options: Any) -> Any:
+            killer.step(kind, os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - may be bytes
+            return real(path, *rest, **options)
+
+        return call
+
+    for name, kind in (
+        ("rename", "rename"),
+        ("replace", "rename"),
+        ("unlink", "delete"),
+        ("remove", "delete"),
+    ):
+        setattr(os, name, seen(kind, getattr(os, name)))
+
+
+def _watch_catalogue(killer: Killer) -> None:
+    connect = sqlite3.connect
+
+    def connected(path: Any, *rest: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(path, *rest, **options)
+        if Path(path).name.startswith("catalogue"):
+
+            def told(statement: str) -> None:
+                word = statement.lstrip().split(maxsplit=1)[0].upper() if statement.strip() else ""
+                if word == "COMMIT" or (word in _WRITES and not connection.in_transaction):
+                    killer.step("journal", statement.strip()[:60])
+
+            connection.set_trace_callback(told)
+        return connection
+
+    sqlite3.connect = connected  # type: ignore[assignment]
+
+
+def _watch_drive(killer: Killer) -> None:
+    send = requests.Session.send
+
+    def sent(
+        session: requests.Session, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        path = urlsplit(request.url or "").path
+        if request.method != "GET" and not str(path).endswith("/token"):
+            killer.step("upload or delete in Drive", f"{request.method} {path}"[:60])
+        return send(session, request, **options)
+
+    requests.Session.send = sent  # type: ignore[method-assign]
+
+
+def main() -> int:
+    """Run the verb under the plan."""
+    killer = Killer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    from loomio_backup import cli
+
+    watch(killer)
+    killer.start()
+    code = cli.main(sys.argv[2:])
+    killer.step("end", "")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

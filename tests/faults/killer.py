@@ -38,8 +38,10 @@ class Killer:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._at: int | None = plan.get("step")
         self._seconds: float | None = plan.get("seconds")
-        self._log = Path(plan["log"]).open("a", encoding="utf-8")  # noqa: SIM115 - until the end of the
-        process self._count = 0 self._lock = threading.Lock()
+        # Open until the process ends, in whichever way.
+        self._log = Path(plan["log"]).open("a", encoding="utf-8")  # noqa: SIM115
+        self._count = 0
+        self._lock = threading.Lock()
 
     def step(self, kind: str, detail: str) -> None:
         """A durable step is about to happen."""

@@ -189,7 +189,7 @@ class Rig:
 
 @contextmanager
 def rig(root: Path, seed: int, image: str | None = None) -> Iterator[Rig]:
-    """Two Pis with a local store and Drive, a little data, and two pinned backups; `image`: the database's."""
+    """Two Pis with a local store and Drive, a little data, two pinned backups. `image`: the database's."""
     with ExitStack() as stack:
         emulator = stack.enter_context(DriveEmulator(root / "drive"))
         lab = LabDrive(emulator.url)

@@ -170,6 +170,13 @@ class DriveSettings(Group):
     token_uri: WebAddress = Field(
         default="https://oauth2.googleapis.com/token", description="address of Google's token endpoint"
     )
+    auth_uri: WebAddress = Field(
+        default="https://accounts.google.com/o/oauth2/v2/auth", description="address of Google's consent page"
+    )
+    device_uri: WebAddress = Field(
+        default="https://oauth2.googleapis.com/device/code",
+        description="address where Google hands out codes for machines without a browser",
+    )
 
 
 class BackupSettings(Group):

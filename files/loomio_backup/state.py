@@ -77,7 +77,22 @@ class StateDirectory:
             file.truncate(0)
             file.write(f"{verb}, process {os.getpid()}\n")
             file.flush()
-            yield
+            with (self.path / "running").open("a", encoding="utf-8") as running:
+                fcntl.flock(running, fcntl.LOCK_EX)  # at once, or as soon as `running` has had its look
+                yield
+
+    def running(self) -> str | None:
+        """What holds the lock now ("a backup, process 17"), or None. Looks without taking the lock: a backup that
+        begins at this moment would fail.
+        """
+        try:
+            with (self.path / "running").open("r", encoding="utf-8") as running:
+                fcntl.flock(running, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            return (self.path / "lock").read_text(encoding="utf-8").strip() or "starting"
+        return None
 
     @contextlib.contextmanager
     def _placed(self) -> Iterator[None]:

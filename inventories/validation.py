@@ -79,7 +79,10 @@ def known_keys(model: type[BaseModel]) -> list[str]:
 def parsed(text: str, file: str, *, as_written: Collection[KeyPath] = (), secret: bool = False) -> Document:
     """Parse YAML, keeping track of places. Raises `SettingsError` also for duplicate keys."""
     document = Document(file, as_written)
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError:  # a control character
+        raise SettingsError(f"{file} is not valid YAML; it must be plain UTF-8 text.") from None
     try:
         node = loader.get_single_node()
         if node is not None:

@@ -18,6 +18,7 @@ from loomio_backup import docker
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import AppDataSource
 from loomio_backup.errors import SourceError
+from loomio_backup.manifest import SourceContent
 from loomio_backup.progress import Ticker
 
 OWN_PREFIX = b".loomio-"
@@ -112,8 +113,17 @@ def is_reserved(name: bytes) -> bool:
     return name.startswith(OWN_PREFIX) or name == _LOST_AND_FOUND
 
 
+@dataclass(frozen=True)
+class Differences:
+    """How many files a walk found new, changed or gone since the walk before; the first finds all new."""
+
+    appeared: int
+    changed: int
+    vanished: int
+
+
 class Scan:
-    """The table `scan` of the running backup."""
+    """The table `scan` of the running backup: a temporary one, because the next backup looks anew."""
 
     def __init__(self, catalogue: Catalogue, roots: Roots) -> None:
         self._catalogue = catalogue
@@ -121,27 +131,31 @@ class Scan:
         self.skipped: list[str] = []
         """Paths of sockets, pipes and devices: they have no content to keep."""
         with catalogue.transaction() as database:
-            database.execute("DELETE FROM scan")
+            for table in ("scan", "found"):
+                database.execute(f"DROP TABLE IF EXISTS temp.{table}")
+                database.execute(f"CREATE TEMP TABLE {table} {_TABLE}")
 
-    def walk(self) -> None:
-        """One pass over all sources."""
+    def walk(self) -> Differences:
+        """One pass over all sources. Raises SourceError for what cannot be read."""
         ticker = Ticker("app-data")
         seen = 0
         self.skipped.clear()
+        self._catalogue.database.execute("DELETE FROM temp.found")
         batch: list[ScanEntry] = []
         for name, root in sorted(self.roots.items()):
             for entry in self._entries(os.fsencode(name), os.fsencode(root)):
                 batch.append(entry)
                 if len(batch) == _BATCH:
-                    self._merge(batch)
+                    self._note(batch)
                     seen += len(batch)
                     batch = []
                     ticker.tick(f"{seen} entries found")
-        self._merge(batch)
+        self._note(batch)
+        return self._merge()
 
     def unpacked(self, after: bytes) -> Iterator[ScanEntry]:
         """Files whose content is in no pack yet, in order of path; `after` is the last one already seen."""
-        while rows := self._rows(
+        while rows := self.select(
             "type = 'file' AND pack IS NULL AND path > ? ORDER BY path LIMIT ?", after, _BATCH
         ):
             yield from rows
@@ -150,26 +164,46 @@ class Scan:
     def entries(self) -> Iterator[ScanEntry]:
         """Everything, in order of path."""
         after = b""
-        while rows := self._rows("path > ? ORDER BY path LIMIT ?", after, _BATCH):
+        while rows := self.select("path > ? ORDER BY path LIMIT ?", after, _BATCH):
             yield from rows
             after = rows[-1].path
 
     def has_file(self, path: bytes) -> bool:
         """Whether a regular file of this path is known."""
-        return bool(self._rows("type = 'file' AND path = ? LIMIT ?", path, 1))
+        return bool(self.select("type = 'file' AND path = ? LIMIT ?", path, 1))
 
     def set_packed(self, packed: Sequence[ScanEntry], vanished: Sequence[bytes]) -> None:
         """Record what a pack really holds, and forget files that were gone before they could be read."""
         with self._catalogue.transaction() as database:
             database.executemany(_REPLACE, (_row(entry) for entry in packed))
-            database.executemany("DELETE FROM scan WHERE path = ?", ((path,) for path in vanished))
+            database.executemany("DELETE FROM temp.scan WHERE path = ?", ((path,) for path in vanished))
 
     def totals(self) -> Totals:
         """Count what is known now."""
-        rows = self._catalogue.database.execute("SELECT type, count(*), sum(size) FROM scan GROUP BY type")
+        rows = self._catalogue.database.execute(
+            "SELECT type, count(*), sum(size) FROM temp.scan GROUP BY type"
+        )
         found = {kind: (count, size) for kind, count, size in rows}
         files, size = found.get("file", (0, 0))
         return Totals(files, found.get("dir", (0, 0))[0], found.get("symlink", (0, 0))[0], size)
+
+    def totals_by_source(self) -> dict[str, SourceContent]:
+        """Files and their bytes, by the source's name."""
+        totals = {}
+        for name in sorted(self.roots):
+            files, size = self._catalogue.database.execute(
+                "SELECT count(*), coalesce(sum(size), 0) FROM temp.scan "
+                "WHERE type = 'file' AND path > ? AND path < ?",
+                _below(os.fsencode(name)),
+            ).fetchone()
+            totals[name] = SourceContent(files=files, bytes=size)
+        return totals
+
+    def select(self, condition: str, *values: object) -> list[ScanEntry]:
+        """The rows that an SQL condition (written in this program, with its values) selects."""
+        query = f"SELECT {_COLUMNS} FROM temp.scan AS scan WHERE {condition}"  # noqa: S608
+        rows = self._catalogue.database.execute(query, values)
+        return [ScanEntry(*row) for row in rows]
 
     def _entries(self, name: bytes, root: bytes) -> Iterator[ScanEntry]:
         top = _entry(name, os.lstat(root), None)
@@ -209,30 +243,64 @@ class Scan:
             self.skipped.append(text_of(path))
         return entry
 
-    def _merge(self, batch: Sequence[ScanEntry]) -> None:
+    def _note(self, batch: Sequence[ScanEntry]) -> None:
         with self._catalogue.transaction() as database:
-            for entry in batch:
-                known = database.execute(
-                    "SELECT type, size, mtime_ns, ctime_ns, inode FROM scan WHERE path = ?", (entry.path,)
-                ).fetchone()
-                same = (entry.type, entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode)
-                if entry.type == "file" and known == same:
-                    continue
-                if known is not None and known[0] == "dir" and entry.type != "dir":
-                    # "0" follows "/": everything below what used to be a directory.
-                    below = (entry.path + b"/", entry.path + b"0")
-                    database.execute("DELETE FROM scan WHERE path > ? AND path < ?", below)
-                database.execute(_REPLACE, _row(entry))
+            database.executemany(_NOTE, (_row(entry)[:_LOOKS] for entry in batch))
 
-    def _rows(self, condition: str, *values: object) -> list[ScanEntry]:
-        # The conditions are written in this file.
-        query = f"SELECT {_COLUMNS} FROM scan WHERE {condition}"  # noqa: S608
-        rows = self._catalogue.database.execute(query, values)
-        return [ScanEntry(*row) for row in rows]
+    def _merge(self) -> Differences:
+        """Take what this walk found into the union of all walks."""
+        with self._catalogue.transaction() as database:
+            known, same, changed = database.execute(_COMPARED).fetchone()
+            replaced = database.execute(
+                "SELECT f.path FROM temp.found f JOIN temp.scan s ON s.path = f.path "
+                "WHERE s.type = 'dir' AND f.type <> 'dir'"
+            ).fetchall()
+            for (path,) in replaced:
+                database.execute("DELETE FROM temp.scan WHERE path > ? AND path < ?", _below(path))
+            database.execute(_MERGE)
+            (files,) = database.execute("SELECT count(*) FROM temp.found WHERE type = 'file'").fetchone()
+            database.execute("DELETE FROM temp.found")
+        return Differences(appeared=files - same - changed, changed=changed, vanished=known - same - changed)
 
 
+_TABLE = """(
+    path BLOB PRIMARY KEY, type TEXT NOT NULL, size INTEGER NOT NULL, mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL, target BLOB, sha256 TEXT, pack TEXT
+) WITHOUT ROWID"""
 _COLUMNS = "path, type, size, mode, uid, gid, mtime_ns, ctime_ns, inode, target, sha256, pack"
-_REPLACE = f"INSERT OR REPLACE INTO scan ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
+_LOOKS = 10
+"""How many of the columns a walk can tell."""
+_REPLACE = f"INSERT OR REPLACE INTO temp.scan ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
+# A name can be listed twice when it is replaced meanwhile; what was listed as a directory stays one, because
+# entries below it may have been found.
+_NOTE = f"""
+INSERT INTO temp.found ({_COLUMNS}) VALUES ({", ".join("?" * _LOOKS)}, NULL, NULL)
+ON CONFLICT (path) DO UPDATE SET
+    (type, size, mode, uid, gid, mtime_ns, ctime_ns, inode, target) = (
+        excluded.type, excluded.size, excluded.mode, excluded.uid, excluded.gid, excluded.mtime_ns,
+        excluded.ctime_ns, excluded.inode, excluded.target)
+    WHERE type <> 'dir'
+"""  # noqa: S608 - written in this file
+_SAME_TIMES = "s.size = f.size AND s.mtime_ns = f.mtime_ns AND s.ctime_ns = f.ctime_ns"
+_SAME = f"(f.type = 'file' AND s.type = 'file' AND {_SAME_TIMES} AND s.inode = f.inode)"
+# Files that were known, those that look the same, and those that do not. Inode 0: see filereading.py.
+_COMPARED = f"""
+SELECT (SELECT count(*) FROM temp.scan WHERE type = 'file'),
+       coalesce(sum({_SAME_TIMES} AND s.inode IN (f.inode, 0)), 0),
+       coalesce(sum(NOT ({_SAME_TIMES} AND s.inode IN (f.inode, 0))), 0)
+FROM temp.found f JOIN temp.scan s ON s.path = f.path WHERE f.type = 'file' AND s.type = 'file'
+"""  # noqa: S608 - written in this file
+_MERGE = f"""
+INSERT OR REPLACE INTO temp.scan ({_COLUMNS})
+SELECT f.* FROM temp.found f LEFT JOIN temp.scan s ON s.path = f.path
+WHERE s.path IS NULL OR NOT {_SAME}
+"""  # noqa: S608 - written in this file
+
+
+def _below(path: bytes) -> tuple[bytes, bytes]:
+    """Between which two paths everything below this one lies: "0" follows "/"."""
+    return path + b"/", path + b"0"
 
 
 def _row(entry: ScanEntry) -> tuple[object, ...]:

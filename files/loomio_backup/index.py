@@ -5,6 +5,7 @@ and pack (the object that holds it under its path), a symlink its target. Names 
 Python's surrogate escapes, `\\udcXX` for the byte XX.
 """
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from loomio_backup.objects import Digests, write_object
 from loomio_backup.streams import BlockReader
 
 _BLOCK = 256 << 10
+_AS_IT_IS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ESCAPED = json.JSONEncoder(separators=(",", ":"))
 
 
 def index_name() -> str:
@@ -27,6 +30,15 @@ def index_name() -> str:
 def write_index(scan: Scan, destination: Path, recipients: Sequence[str]) -> Digests:
     """Write the whole scan as an index into the new file `destination`."""
     return write_object(BlockReader(_blocks(scan.entries())), destination, recipients)
+
+
+def plain_digest(scan: Scan) -> tuple[int, str]:
+    """(size, SHA-256 hex) of what `write_index` would write, before compression; equal scans, equal text."""
+    size, digest = 0, hashlib.sha256()
+    for block in _blocks(scan.entries()):
+        size += len(block)
+        digest.update(block)
+    return size, digest.hexdigest()
 
 
 def read_index(source: BinaryIO) -> Iterator[ScanEntry]:
@@ -63,9 +75,9 @@ def _line(entry: ScanEntry) -> bytes:
     if entry.target is not None:
         line["target"] = text_of(entry.target)
     try:
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return _AS_IT_IS.encode(line).encode() + b"\n"
     except UnicodeEncodeError:
-        return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        return _ESCAPED.encode(line).encode() + b"\n"
 
 
 def _parsed(line: dict[str, Any]) -> ScanEntry:

@@ -6,27 +6,23 @@ file that changes while it is read is read again, into another member of the sam
 last one).
 """
 
-import errno
 import hashlib
 import os
 import secrets
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path, text_of, unreadable
+from loomio_backup import filereading
+from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path, text_of
 from loomio_backup.objects import Digests, write_object
 from loomio_backup.streams import BlockReader
 
 PACK_BYTES = 64 << 20
 _MOST_FILES = 10_000
 _TRIES = 3
-_READ = 256 << 10
-# No longer there, or no longer a file (a link, a socket): the next pass finds what is there instead. Anything
-# else means that the file is there, and that its content would be missing from the backup.
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _NO_BLOCK = bytes(tarfile.BLOCKSIZE)
 
 
@@ -78,41 +74,29 @@ def tar_stream(name: str, lot: Sequence[ScanEntry], roots: Roots, contents: Cont
 
 def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> Iterator[bytes]:
     for attempt in range(1, _TRIES + 1):
-        descriptor = _open(source)
+        descriptor = filereading.open_file(source)
         if descriptor is None:
             contents.vanished.append(entry.path)
             return
         try:
+            began = filereading.now_ns()
             before = os.fstat(descriptor)
             digest = hashlib.sha256()
             yield _header(entry.path, before)
-            for block in _exactly(source, descriptor, before.st_size):
+            for block in filereading.exactly(source, descriptor, before.st_size):
                 digest.update(block)
                 yield block
             yield bytes(-before.st_size % tarfile.BLOCKSIZE)
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        still = _stamp(before) == _stamp(after)
+        still = filereading.held_still(before, after)
         if still or attempt == _TRIES:
-            contents.packed.append(_as_read(entry, before, digest.hexdigest(), name))
+            read = filereading.as_read(entry, before, began if still else None, digest.hexdigest(), name)
+            contents.packed.append(read)
         if still:
             return
     contents.changed.append(text_of(entry.path))
-
-
-def _open(source: bytes) -> int | None:
-    try:
-        # O_NONBLOCK: should it have become a FIFO, opening must not wait for a writer.
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in _GONE:
-            return None
-        raise unreadable(source, error) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _header(path: bytes, status: os.stat_result) -> bytes:
@@ -122,33 +106,3 @@ def _header(path: bytes, status: os.stat_result) -> bytes:
     member.uid, member.gid = status.st_uid, status.st_gid
     member.mtime = int(status.st_mtime)
     return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-def _exactly(source: bytes, descriptor: int, size: int) -> Iterator[bytes]:
-    """As many bytes as the header says: the beginning of a file that grew, zeros after one that shrank."""
-    while size:
-        try:
-            block = os.read(descriptor, min(_READ, size)) or bytes(min(_READ, size))
-        except OSError as error:
-            raise unreadable(source, error) from error
-        size -= len(block)
-        yield block
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _as_read(entry: ScanEntry, status: os.stat_result, sha256: str, pack: str) -> ScanEntry:
-    return replace(
-        entry,
-        size=status.st_size,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        sha256=sha256,
-        pack=pack,
-    )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto, packs
+from loomio_backup import crypto, incremental, packs
 from loomio_backup.appdata import Scan, ScanEntry, bytes_of, resolve_roots, text_of
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import AppDataSource
@@ -39,14 +39,18 @@ class Tree:
         self.catalogue = catalogue
         self.scan = Scan(catalogue, {"storage": self.root})
         self.changed: list[str] = []
+        self.packs: set[str] = set()
 
     def pack(self) -> list[str]:
         """Pack what is not packed yet; returns the packs' names."""
+        incremental.assign_packs(self.catalogue, self.scan, self.scan.roots, self.packs)
         names = []
         for lot in packs.batches(self.scan):
             name = packs.pack_name()
             _, contents = packs.write_pack(name, lot, self.scan.roots, self.out / name, RECIPIENTS)
             self.scan.set_packed(contents.packed, contents.vanished)
+            self.catalogue.add_packed(incremental.packed_rows(contents.packed))
+            self.packs.add(name)
             self.changed += contents.changed
             names.append(name)
         return names

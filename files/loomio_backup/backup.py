@@ -17,6 +17,7 @@ from loomio_backup import (
     crypto,
     docker,
     index,
+    legacy,
     lineage,
     packs,
     postgres,
@@ -34,6 +35,7 @@ from loomio_backup.docker import Helper
 from loomio_backup.dump import Dump, dump_database
 from loomio_backup.errors import BackupError, StoreError
 from loomio_backup.history import History, Reader
+from loomio_backup.legacy import Legacy
 from loomio_backup.lineage import Found
 from loomio_backup.manifest import (
     AppDataContent,
@@ -87,6 +89,7 @@ class _Backup:
         self._state = state
         self._catalogue = catalogue
         self._signing_key = credentials.required(SIGNING_KEY)
+        self._legacy_key = legacy.key(config, credentials)
         self._reader = Reader(config, credentials, state, catalogue)
         local = config.stores.local
         self._publication = Publication(
@@ -212,8 +215,11 @@ class _Backup:
         attachments = Attachments(self._catalogue)
         database = self._config.database.name
         room.require_spool(self._state.spool, self._dump_size)
+        second = None
+        if self._legacy_key is not None:
+            second = Legacy(self._state.spool / (name + legacy.SUFFIX), self._legacy_key)
         with self._helper() as helper:
-            dump = dump_database(helper, database, path, self._recipients, attachments.remember)
+            dump = dump_database(helper, database, path, self._recipients, attachments.remember, second)
         seconds = self._watch.lap("database")
         say(
             f"database: {len(dump.tables)} tables, {sum(dump.tables.values())} rows, "
@@ -221,6 +227,9 @@ class _Backup:
             f"in {seconds_text(seconds)}"
         )
         self._store(path.name, "database", path, dump.digests, self._recipients)
+        if second is not None and dump.legacy is not None:
+            # Its key is made of a passphrase, which has no fingerprint: one would help to guess it.
+            self._store(second.destination.name, "legacy", second.destination, dump.legacy, [])
         self._watch.lap("store_database")
         return dump, attachments
 

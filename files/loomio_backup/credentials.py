@@ -13,6 +13,8 @@ from loomio_backup.errors import ConfigError
 IDENTITY = "identity"
 SIGNING_KEY = "signing_key"
 DRIVE = "drive.json"
+LEGACY_PASSPHRASE = "legacy_passphrase"  # noqa: S105 - the name of a file
+KEYRING = "keyring.age"
 
 
 class Credentials:

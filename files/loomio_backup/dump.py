@@ -3,7 +3,7 @@
 Order matters. The tables are locked in ACCESS SHARE first and the snapshot is taken after that: a TRUNCATE
 or an ALTER that comes later waits, one that came earlier is wholly inside. The bytes of pg_dump go through
 a FIFO to us, and from us both into the object and through pg_restore, which has to read all of them without
-complaint.
+complaint. What pg_restore writes is thrown away, or becomes the second output (legacy.py).
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,8 @@ from loomio_backup import postgres, room
 from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import BackupError
 from loomio_backup.fifo import FifoReader, FifoWriter, make_fifo
-from loomio_backup.objects import Digests, write_object
+from loomio_backup.legacy import Legacy
+from loomio_backup.objects import Digests, write_legacy, write_object
 from loomio_backup.progress import Ticker, bytes_text, say
 from loomio_backup.psql import Session, SqlError, session
 
@@ -36,7 +37,7 @@ _PATIENCE_SECONDS = 600
 # pg_dump gives up at once: it never has to wait for anything else.
 _DUMP = f"""
 read -r snapshot || exit 1
-{{ pg_restore -f /dev/null; status=$?; cat >/dev/null; exit $status; }} <{WORK}/verify &
+{{ pg_restore -f "$2"; status=$?; cat >/dev/null; exit $status; }} <{WORK}/verify &
 reader=$!
 pg_dump -Fc -Z0 --no-password --lock-wait-timeout=1000 --snapshot="$snapshot" -d "$1" </dev/null >{WORK}/dump
 dumped=$?
@@ -56,9 +57,12 @@ class _Busy(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Dump:
-    """What is known about a finished dump; everything in it belongs to the same snapshot."""
+    """What is known about a finished dump; everything in it belongs to the same snapshot. `legacy` is the
+    second output, None when none was asked for.
+    """
 
     digests: Digests
+    legacy: Digests | None
     snapshot_at: datetime
     tables: dict[str, int]
     version: str
@@ -69,20 +73,24 @@ class Dump:
 
 
 def dump_database(
-    helper: Helper, database: str, destination: Path, recipients: Sequence[str], attachments: Attachments
+    helper: Helper,
+    database: str,
+    destination: Path,
+    recipients: Sequence[str],
+    attachments: Attachments,
+    legacy: Legacy | None = None,
 ) -> Dump:
     """Dump `database` into the new object `destination`, and count every table in the same snapshot.
 
     `attachments` is handed the keys of all locally stored ActiveStorage blobs of that snapshot and consumes
-    them. Raises BackupError; `destination` is then absent.
+    them. `legacy`: also write the same as SQL. Raises BackupError; no output is then left.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            with session(helper, database) as sql, _Running(helper, database) as running:
+            with session(helper, database) as sql, _Running(helper, database, legacy) as running:
                 return _dump_snapshot(sql, running, database, destination, recipients, attachments)
         except _Busy as busy:
-            destination.unlink(missing_ok=True)
             if time.monotonic() > deadline:
                 raise BackupError(
                     f"the database was not backed up: for {_PATIENCE_SECONDS // 60} minutes something "
@@ -128,8 +136,12 @@ def _dump_snapshot(
 ) -> Dump:
     snapshot, taken_at = _take_snapshot(sql)
     running.begin(snapshot)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(write_object, running, destination, recipients)
+        outputs = {destination: writing}
+        if running.legacy is not None:
+            to = running.legacy.destination
+            outputs[to] = pool.submit(write_legacy, running.sql, to, running.legacy.key)
         try:
             version, version_num = postgres.server_version(sql)
             tables = _counts(sql, running)
@@ -138,22 +150,25 @@ def _dump_snapshot(
             roles = postgres.roles(sql)
             attachments(_attachment_keys(sql))
             ticker = Ticker("database")
-            while not writing.done():
-                with contextlib.suppress(TimeoutError):
-                    writing.exception(timeout=0.5)
+            while not all(output.done() for output in outputs.values()):
+                done, _ = wait(outputs.values(), timeout=0.5, return_when=FIRST_EXCEPTION)
+                for output in done:
+                    output.result()
                 ticker.tick(f"{bytes_text(running.bytes)} dumped and read back")
                 # Nobody knows beforehand how large a dump becomes; the database must not stop for it.
                 room.require_spool(destination.parent)
-            digests = writing.result()
             running.must_have_succeeded()
+            digests = {path: output.result() for path, output in outputs.items()}
         except BaseException:
             running.abort()
             # Whatever it was, an unfinished object must not stay.
-            writing.exception()
-            destination.unlink(missing_ok=True)
+            for path, output in outputs.items():
+                output.exception()
+                path.unlink(missing_ok=True)
             raise
     return Dump(
-        digests=digests,
+        digests=digests.pop(destination),
+        legacy=next(iter(digests.values()), None),
         snapshot_at=taken_at,
         tables=tables,
         version=version,
@@ -182,18 +197,23 @@ def _attachment_keys(sql: Session) -> Iterator[str]:
 
 
 class _Running:
-    """pg_dump and pg_restore in the helper; `read` gives the bytes of the one, which the other got too."""
+    """pg_dump and pg_restore in the helper; `read` gives the bytes of the one, which the other got too, and
+    `sql` (with a second output) what the other makes of them.
+    """
 
-    def __init__(self, helper: Helper, database: str) -> None:
-        dump, verify = make_fifo(helper.directory / "dump"), make_fifo(helper.directory / "verify")
-        self._fifos = (dump, verify)
+    def __init__(self, helper: Helper, database: str, legacy: Legacy | None) -> None:
+        dump, verify, sql = (make_fifo(helper.directory / name) for name in ("dump", "verify", "sql"))
+        self._fifos = (dump, verify, sql)
+        self.legacy = legacy
         self._aborted = threading.Event()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the context
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the context
         self._reader = FifoReader(dump, self._is_running)
         self._verifier = FifoWriter(verify, self._is_running)
+        self.sql = FifoReader(sql, self._is_running)
+        target = f"{WORK}/sql" if legacy else "/dev/null"
         self._process = helper.start(
-            _DUMP, database, stdin=subprocess.PIPE, stdout=self._output, stderr=self._stderr
+            _DUMP, database, target, stdin=subprocess.PIPE, stdout=self._output, stderr=self._stderr
         )
         self.bytes = 0
 
@@ -208,6 +228,7 @@ class _Running:
             self._process.stdin.close()
         self._reader.close()
         self._verifier.close()
+        self.sql.close()
         self._output.close()
         self._stderr.close()
         for fifo in self._fifos:
@@ -229,8 +250,9 @@ class _Running:
             # Also when there is nothing: pg_restore waits for somebody to open its end.
             self._verifier.write(block)
         except BrokenPipeError:
-            self._process.wait()
-            self.refuse_failure()
+            if not self._aborted.is_set():
+                self._process.wait()
+                self.refuse_failure()
             raise
         if not block:
             self._verifier.close()

@@ -15,12 +15,12 @@ import binascii
 import hashlib
 import hmac
 import os
-import time
 from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from loomio_backup import clock
 from loomio_backup.errors import DamagedObject
 from loomio_backup.streams import Sink, Source, read_blocks, write_all
 
@@ -44,7 +44,7 @@ def derive_key(passphrase: str) -> bytes:
 
 def encrypt(reader: Source, writer: Sink, key: bytes) -> None:
     """Write everything in `reader` to `writer` as one token."""
-    head = _VERSION + int(time.time()).to_bytes(8, "big") + os.urandom(16)
+    head = _VERSION + int(clock.now().timestamp()).to_bytes(8, "big") + os.urandom(16)
     tag = hmac.new(key[:16], head, hashlib.sha256)
     cipher = Cipher(algorithms.AES128(key[16:]), modes.CBC(head[9:])).encryptor()
     padder = PKCS7(_AES_BLOCK * 8).padder()

@@ -8,14 +8,14 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import zstandard
 
-from loomio_backup import age
+from loomio_backup import age, fernet
 from loomio_backup.crypto import Identity, recipient
 from loomio_backup.streams import (
     BLOCK,
@@ -69,6 +69,16 @@ def write_sealed(data: bytes, destination: Path, recipients: Sequence[str]) -> D
     plain = _Tally()
     plain.add(data)
     return _digests(plain, _write_encrypted(io.BytesIO(data), destination, recipients))
+
+
+def write_legacy(source: Source, destination: Path, key: bytes) -> Digests:
+    """Encrypt everything in `source` in the format of the older backups (fernet.py), uncompressed; otherwise
+    like `write_object`.
+    """
+    plain = _Tally()
+    reader = BlockReader(plain.through(read_blocks(source)))
+    stored = _write_new(destination, lambda sink: fernet.encrypt(reader, sink, key))
+    return _digests(plain, stored)
 
 
 @contextlib.contextmanager
@@ -147,11 +157,15 @@ class _TallyWriter:
 
 def _write_encrypted(source: Source, destination: Path, recipients: Sequence[str]) -> _Tally:
     keys = [recipient(text) for text in recipients]
+    return _write_new(destination, lambda sink: age.encrypt(source, sink, keys))
+
+
+def _write_new(destination: Path, fill: Callable[[Sink], None]) -> _Tally:
     descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             writer = _TallyWriter(file)
-            age.encrypt(source, writer, keys)
+            fill(writer)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:

@@ -15,7 +15,7 @@ import pytest
 
 from loomio_backup.errors import StoreDamaged, StoreUnavailable
 from loomio_backup.stores.drive import DriveFolder
-from loomio_backup.stores.drive_client import CHUNK
+from loomio_backup.stores.drive_upload import CHUNK
 from loomio_backup.stores.patience import Backoff
 from tests.lab.drive import DriveEmulator, LabDrive
 

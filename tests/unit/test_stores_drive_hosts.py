@@ -47,10 +47,11 @@ from io import BytesIO
 from pathlib import Path
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreUnavailable
+from loomio_backup.stores.bandwidth import Bandwidth
 from loomio_backup.stores.drive_client import DriveClient
 from loomio_backup.stores.patience import Backoff
 kind, secret, folder = json.loads(sys.stdin.read())
-drive = DriveClient(DriveStore(), secret, Backoff(first=0.01, tries=2))
+drive = DriveClient(DriveStore(), secret, Backoff(first=0.01, tries=2), Bandwidth(None))
 listing = drive.files.list()
 if kind != "token":
     listing.http.session.credentials.token = "at hand"

@@ -22,7 +22,7 @@ def open_stores(config: Config, drive_credentials: Mapping[str, Any] | None) -> 
     """
     stores: dict[str, Store] = {}
     if config.stores.local is not None:
-        stores["local"] = LocalFolder(config.stores.local.path)
+        stores["local"] = LocalFolder(config.stores.local.path, config.stores.local.mount_point)
     if config.stores.drive is not None:
         if drive_credentials is None:
             raise StoreAuth(

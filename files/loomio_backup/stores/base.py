@@ -92,6 +92,13 @@ class Store(Protocol):
     def source_path(self, name: str) -> Path | None:
         """The object as a file of this machine that can be read in place; None where it has to be fetched."""
 
+    def verify_access(self) -> None:
+        """Find out cheaply whether backups could be stored now, with fresh credentials, changing nothing but
+        the folder itself, which is made where it is absent. Raises the StoreError that a backup would meet:
+        StoreAuth (dead token, missing role or scope), StoreNotFound (folder gone or in the trash, disk not
+        mounted); StoreUnavailable says nothing about the access.
+        """
+
     def probe(self) -> None:
         """Really store a small object, read it back and delete it (leaving it where deleting is not ours to
         do). Raises the StoreError that a backup would meet.
@@ -112,10 +119,10 @@ class Store(Protocol):
         progress: Progress | None = None,
         memory: UploadMemory | None = None,
     ) -> StoredObject:
-        """Store the file `path` under `name`. With `memory` (and the same `object_id`) an upload that an earlier
-        process began goes on where it stopped. Returns what is there already when it has the same content;
-        raises StoreConflict when it has another. Nothing is left under `name` when this raises, except after
-        StoreDamaged where the store forbids us to delete.
+        """Store the file `path` under `name`. With `memory` (and the same `object_id`) an upload that an
+        earlier process began goes on where it stopped. Returns what is there already when it has the same
+        content; raises StoreConflict when it has another. Nothing is left under `name` when this raises,
+        except after StoreDamaged where the store forbids us to delete.
         """
 
     def get(
@@ -126,13 +133,13 @@ class Store(Protocol):
         """
 
     def list(self) -> Iterator[StoredObject]:
-        """Every object, in no particular order; folders, trash and unfinished objects are not shown. Two of one
-        name are two objects with ids of their own.
+        """Every object, in no particular order; folders, trash and unfinished objects are not shown. Two of
+        one name are two objects with ids of their own.
         """
 
     def stat(self, name: str, object_id: str | None = None) -> StoredObject | None:
-        """The object of this name, or None. With the id that its `put` returned the answer is never out of date;
-        without, a fresh object may be missing for a while.
+        """The object of this name, or None. With an id: the object that has it, if it still has that name;
+        the answer is never out of date. Without, a fresh object may be missing for a while.
         """
 
     def delete(self, stored: StoredObject) -> None:

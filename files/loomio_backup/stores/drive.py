@@ -7,14 +7,24 @@ object is compared with Drive's own size and hashes before `put` returns. Overwr
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from loomio_backup.config import DriveStore
-from loomio_backup.errors import StoreConflict, StoreDamaged, StoreNotFound
-from loomio_backup.stores.base import Progress, StoredObject, check_name, check_source
-from loomio_backup.stores.drive_answers import FileAnswer, IdAnswer, IdsAnswer, content_answer, no_answer
-from loomio_backup.stores.drive_errors import Refused, sentence
+from loomio_backup.errors import StoreAppendOnly, StoreConflict, StoreDamaged, StoreNotFound
+from loomio_backup.stores import probe
+from loomio_backup.stores.bandwidth import Bandwidth
+from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory, check_name, check_source
+from loomio_backup.stores.drive_answers import (
+    AboutAnswer,
+    FileAnswer,
+    IdAnswer,
+    IdsAnswer,
+    content_answer,
+    no_answer,
+)
+from loomio_backup.stores.drive_errors import Refused, may_not_delete, sentence
 from loomio_backup.stores.drive_folder import FOLDER_TYPE, Folder, FolderFinder, quoted
 from loomio_backup.stores.patience import Backoff
 
@@ -37,19 +47,57 @@ class DriveFolder:
     kind: Literal["drive"] = "drive"
 
     def __init__(
-        self, settings: DriveStore, secret: Mapping[str, Any], backoff: "Backoff | None" = None
+        self,
+        settings: DriveStore,
+        secret: Mapping[str, Any],
+        backoff: "Backoff | None" = None,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         self._settings, self._secret, self._backoff = settings, secret, backoff or Backoff()
+        self._bandwidth = bandwidth or Bandwidth(settings.upload_limit_bytes)
         self._finder = FolderFinder(settings, secret)
         self._client: DriveClient | None = None
         self._folder: Folder | None = None
         self._ids: _Names = []
 
+    @property
+    def append_only(self) -> bool:
+        """See Store.append_only."""
+        return self._settings.append_only
+
+    def clone(self) -> "DriveFolder":
+        """See Store.clone."""
+        return DriveFolder(self._settings, self._secret, self._backoff, self._bandwidth)
+
+    def now(self) -> datetime:
+        """See Store.now: Google's clock."""
+        with self._finder.told("asking Drive for the time"):
+            return self._drive().now()
+
+    def space(self) -> Space:
+        """See Store.space. A shared drive has no limit of its own that a member may ask for."""
+        folder = self._open()
+        if self._settings.shared_drive_id or (folder is not None and folder.drive_id):
+            return Space(None, None, None)
+        what, drive = "asking Drive how much room there is", self._drive()
+        with self._finder.told(what):
+            quota = drive.call(what, drive.about.get(fields="storageQuota"), AboutAnswer.model_validate).quota
+        free = None if quota.limit is None else max(0, quota.limit - quota.used)
+        return Space(quota.limit, quota.used, free, quota.trash)
+
+    def source_path(self, name: str) -> None:
+        """Everything has to be fetched."""
+
     def verify_access(self) -> None:
         """Find out whether backups could be stored here, storing nothing but the folder itself: a cheap
         canary.
         """
+        self._client = self._folder = None  # a token that is still good would hide that the next is refused
         self._open_to_write()
+
+    def probe(self) -> None:
+        """See Store.probe."""
+        probe.probe(self)
 
     def reserve_id(self) -> str:
         """See Store.reserve_id."""
@@ -68,6 +116,7 @@ class DriveFolder:
         *,
         object_id: str | None = None,
         progress: Progress | None = None,
+        memory: UploadMemory | None = None,
     ) -> StoredObject:
         """See Store.put."""
         check_name(name)
@@ -76,11 +125,15 @@ class DriveFolder:
         present = self._named(folder, name)
         for stored in present:
             if stored.matches(digests):
+                if memory:
+                    memory.remember(None)
                 return stored
         if present:
             raise _conflict(name)
         for _ in range(_TRIES):
-            stored = self._create(folder, name, path, digests, object_id or self.reserve_id(), progress)
+            stored = self._create(
+                folder, name, path, digests, object_id or self.reserve_id(), progress, memory
+            )
             if stored.matches(digests):
                 return stored
             self._take_back(stored)
@@ -141,20 +194,32 @@ class DriveFolder:
         if folder is not None:
             yield from self._search(folder, "listing the Drive folder")
 
-    def stat(self, name: str) -> StoredObject | None:
-        """See Store.stat; of several files of that name the oldest."""
+    def stat(self, name: str, object_id: str | None = None) -> StoredObject | None:
+        """See Store.stat; of several files of that name the oldest. With an id, only the file of that id."""
         check_name(name)
         folder = self._open()
-        found = self._named(folder, name) if folder else []
+        if folder is None:
+            return None
+        if object_id is not None:
+            return self._by_id(folder, name, object_id)
+        found = self._named(folder, name)
         return found[0] if found else None
 
     def delete(self, stored: StoredObject) -> None:
         """See Store.delete. A content manager of a shared drive may not delete: then it goes to the trash."""
+        if self.append_only:
+            raise StoreAppendOnly(
+                f"{stored.name} was not deleted: this Pi never deletes in Drive (backup.drive.append_only). "
+                "Nothing was changed. Prune from the operator's machine with a Manager's credentials."
+            )
+        what = f"deleting {stored.name} in Drive"
         try:
-            self._remove(stored)
+            self._remove(stored, to_trash=self._settings.deletion == "trash")
         except Refused as refused:
+            if refused.status == 403 and refused.about_role:
+                raise may_not_delete(what, refused) from refused
             if refused.status != 404:
-                raise sentence(f"deleting {stored.name} in Drive", refused) from refused
+                raise sentence(what, refused) from refused
 
     # -- objects ---------------------------------------------------------------------------------------------
 
@@ -166,6 +231,7 @@ class DriveFolder:
         digests: "Digests",
         file_id: str,
         progress: Progress | None,
+        memory: UploadMemory | None,
     ) -> StoredObject:
         what, drive = f"storing {name} in Drive", self._drive()
         body = {"id": file_id, "name": name, "parents": [folder.id]}
@@ -180,6 +246,7 @@ class DriveFolder:
                     digests.stored_size,
                     progress,
                     content_answer,
+                    memory,
                 )
             except Refused as refused:
                 if refused.status != 409:
@@ -204,13 +271,16 @@ class DriveFolder:
                 "the backup again."
             ) from refused
 
-    def _remove(self, stored: StoredObject) -> None:
+    def _remove(self, stored: StoredObject, to_trash: bool = False) -> None:
         what, drive = f"deleting {stored.name} in Drive", self._drive()
         try:
-            drive.call(what, drive.files.delete(fileId=stored.id, supportsAllDrives=True), no_answer)
+            if not to_trash:
+                drive.call(what, drive.files.delete(fileId=stored.id, supportsAllDrives=True), no_answer)
         except Refused as refused:
             if refused.status != 403:
                 raise
+            to_trash = True
+        if to_trash:
             trash = drive.files.update(
                 fileId=stored.id, body={"trashed": True}, supportsAllDrives=True, fields="id"
             )
@@ -236,6 +306,20 @@ class DriveFolder:
                 return
         raise _damaged(stored)
 
+    def _by_id(self, folder: Folder, name: str, file_id: str) -> StoredObject | None:
+        what, drive = f"looking for {name} in Drive", self._drive()
+        request = drive.files.get(fileId=file_id, supportsAllDrives=True, fields=f"{_FIELDS},parents")
+        try:
+            answer = drive.call(what, request, FileAnswer.model_validate)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise sentence(what, refused) from refused
+        elsewhere = answer.parents is not None and folder.id not in answer.parents
+        if answer.trashed or elsewhere or answer.name != name or not answer.has_content:
+            return None
+        return answer.stored()
+
     def _named(self, folder: Folder, name: str) -> _Objects:
         """Files of exactly this name, oldest first (Drive itself compares without regard to case)."""
         found = self._search(folder, f"looking for {name} in Drive", f"name = '{quoted(name)}' and ")
@@ -253,7 +337,7 @@ class DriveFolder:
         if self._client is None:
             from loomio_backup.stores.drive_client import DriveClient
 
-            self._client = DriveClient(self._settings, self._secret, self._backoff)
+            self._client = DriveClient(self._settings, self._secret, self._backoff, self._bandwidth)
         return self._client
 
     def _open(self) -> Folder | None:

@@ -46,6 +46,7 @@ class FileAnswer(_Answer):
     name: Text
     created: AwareDatetime = Field(alias="createdTime", strict=False)
     trashed: bool
+    parents: list[Text] | None = None  # hidden from who may not see the folder
     size: int | None = Field(None, ge=0, strict=False)  # the API sends it as a string
     md5: Text | None = Field(None, alias="md5Checksum")
     sha256: Text | None = Field(None, alias="sha256Checksum")
@@ -69,6 +70,20 @@ class FolderAnswer(_Answer):
     mime_type: Text = Field(alias="mimeType")
     trashed: bool
     drive_id: Text | None = Field(None, alias="driveId")
+
+
+class Quota(_Answer):
+    """Room of an account in bytes; the API sends strings. No limit where it is unlimited."""
+
+    limit: int | None = Field(None, ge=0, strict=False)
+    used: int = Field(alias="usage", ge=0, strict=False)
+    trash: int = Field(0, alias="usageInDriveTrash", ge=0, strict=False)
+
+
+class AboutAnswer(_Answer):
+    """What Drive says of the account itself."""
+
+    quota: Quota = Field(alias="storageQuota")
 
 
 class PageAnswer(_Answer):

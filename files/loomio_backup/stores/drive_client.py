@@ -1,89 +1,35 @@
 """Google's client library, tamed: requests, resumable uploads and downloads, with bounded retries.
 
 This module is imported only when a Drive store is used: Google's libraries cost a Pi a second and some forty
-megabytes. The library's own retry of chunks resends an exhausted stream (google-api-python-client 2.202), so
-here chunks are bytes, and the loop is ours. Whatever is repeated must bear it: every create carries an id
-from generateIds.
+megabytes. Whatever is repeated must bear it: every create carries an id from generateIds.
 """
 
-import errno
 import hashlib
-import http.client
 import json
-import socket
-import ssl
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import httplib2
 import requests
-from google.auth import exceptions as google_exceptions
 from google.auth.transport.requests import AuthorizedSession
 from googleapiclient import discovery, discovery_cache
-from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest, MediaUpload
 
 from loomio_backup.config import DriveStore
-from loomio_backup.errors import StoreDamaged, StoreError, StoreUnavailable
-from loomio_backup.stores.base import Progress
-from loomio_backup.stores.drive_answers import NotDrive, making_sense
-from loomio_backup.stores.drive_errors import Refused, dead_token, refusal
+from loomio_backup.errors import StoreDamaged, StoreError
+from loomio_backup.stores.bandwidth import Bandwidth
+from loomio_backup.stores.base import Progress, UploadMemory
+from loomio_backup.stores.drive_answers import AboutAnswer, NotDrive, making_sense
+from loomio_backup.stores.drive_endurance import CAUGHT, endure
+from loomio_backup.stores.drive_errors import Refused, refusal
 from loomio_backup.stores.drive_transport import TIMEOUT, Transport, open_credentials
+from loomio_backup.stores.drive_upload import FileChunks, Upload, chunk_size
 from loomio_backup.stores.patience import Backoff, Patience
 
-CHUNK = 4 * 1024 * 1024  # a multiple of 256 KiB, as Drive demands; held in memory once
 _BLOCK = 256 * 1024
-_NOT_DRIVE = "what answered is not Google Drive (is there a login page or a proxy in between?)"
-_NETWORK_ERRNOS = frozenset(
-    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
-)
-_CAUGHT = (
-    OSError,
-    http.client.HTTPException,
-    httplib2.HttpLib2Error,
-    google_exceptions.GoogleAuthError,
-    HttpError,
-    NotDrive,
-)
 _Answer = TypeVar("_Answer")
-
-
-class _FileChunks(MediaUpload):  # type: ignore[misc] # an untyped library
-    """A file as chunks of bytes. `has_stream` is False, so that the library can send a chunk again."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self._path, self._size = path, size
-
-    def chunksize(self) -> int:
-        return CHUNK
-
-    def mimetype(self) -> str:
-        return "application/octet-stream"
-
-    def size(self) -> int:
-        return self._size
-
-    def resumable(self) -> bool:
-        return True
-
-    def has_stream(self) -> bool:
-        return False
-
-    def getbytes(self, begin: int, length: int) -> bytes:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(begin)
-                data = file.read(length)
-        except OSError as error:
-            raise StoreError(
-                f"{self._path} cannot be read ({error.strerror}); its upload was given up."
-            ) from error
-        if len(data) != min(length, self._size - begin):
-            raise StoreError(
-                f"{self._path} became shorter during its upload, which was given up. Run the backup again."
-            )
-        return data
 
 
 class _Incoming:
@@ -122,16 +68,19 @@ class DriveClient:
     the end of patience.
     """
 
-    def __init__(self, settings: DriveStore, secret: Mapping[str, Any], backoff: Backoff) -> None:
-        self._backoff = backoff
+    def __init__(
+        self, settings: DriveStore, secret: Mapping[str, Any], backoff: Backoff, bandwidth: Bandwidth
+    ) -> None:
+        self._backoff, self._bandwidth = backoff, bandwidth
         credentials = open_credentials(settings, secret)
         document = json.loads(discovery_cache.get_static_doc("drive", "v3"))
         document["rootUrl"] = settings.api_root
         document.pop("mtlsRootUrl", None)
         self._files_url = f"{settings.api_root}{document['servicePath']}files/"
         self._session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-        service = discovery.build_from_document(document, http=Transport(self._session))
+        service = discovery.build_from_document(document, http=Transport(self._session, bandwidth))
         self.files: Any = service.files()
+        self.about: Any = service.about()
 
     def call(self, what: str, request: HttpRequest, read: Callable[[Any], _Answer]) -> _Answer:
         """Execute one request that may be repeated without harm; its JSON answer as `read` understands it.
@@ -143,8 +92,20 @@ class DriveClient:
             try:
                 with making_sense():
                     return read(request.execute(num_retries=0))
-            except _CAUGHT as error:
-                _endure(error, what, patience)
+            except CAUGHT as error:
+                endure(error, what, patience)
+
+    def now(self) -> datetime:
+        """The time by Google's clock, in UTC, from the header of an answer that Drive really gave."""
+        seen: list[str] = []
+        request = self.about.get(fields="storageQuota")
+        request.add_response_callback(lambda answer: seen.append(answer["date"]))
+
+        def read(raw: Any) -> datetime:
+            AboutAnswer.model_validate(raw)
+            return parsedate_to_datetime(seen[-1]).astimezone(UTC)
+
+        return self.call("asking Drive for the time", request, read)
 
     def upload(
         self,
@@ -154,35 +115,14 @@ class DriveClient:
         size: int,
         progress: Progress | None,
         read: Callable[[Any], _Answer],
+        memory: UploadMemory | None = None,
     ) -> _Answer:
         """Run a resumable upload to its end; the finished file's JSON as `read` understands it.
 
         `start` makes the create or update request. An expired session is started over.
         """
-        request = start(_FileChunks(path, size))
-        patience, furthest = Patience(self._backoff, what), 0
-        while True:
-            try:
-                with making_sense():
-                    _, body = request.next_chunk(num_retries=0)
-                    answer = None if body is None else read(body)
-            except _CAUGHT as error:
-                if _session_expired(error, request):
-                    request.resumable_uri, request.resumable_progress = None, 0
-                    patience.failed("the upload session expired")
-                else:
-                    _endure(error, what, patience)
-                continue
-            done = size if answer is not None else request.resumable_progress
-            if progress:
-                progress(done)
-            if answer is not None:
-                return answer
-            if done > furthest:
-                furthest = done
-                patience.succeeded()
-            else:
-                patience.failed("Drive kept none of the bytes sent")
+        chunks = FileChunks(path, size, chunk_size(self._bandwidth.limit))
+        return Upload(start(chunks), chunks, memory).run(what, Patience(self._backoff, what), progress, read)
 
     def download(
         self, what: str, file_id: str, target: BinaryIO, size: int, progress: Progress | None
@@ -199,8 +139,8 @@ class DriveClient:
                         if incoming.done > furthest:
                             furthest = incoming.done
                             patience.succeeded()
-            except (*_CAUGHT, Refused) as error:
-                _endure(error, what, patience)
+            except (*CAUGHT, Refused) as error:
+                endure(error, what, patience)
                 continue
             if incoming.done < size:
                 patience.failed(f"only {incoming.done} of {size} bytes came")
@@ -222,63 +162,3 @@ class DriveClient:
             answer.close()
             raise NotDrive
         return answer
-
-
-def _session_expired(error: Exception, request: HttpRequest) -> bool:
-    expired = isinstance(error, HttpError) and error.resp.status in (404, 410)
-    return expired and request.resumable_uri is not None
-
-
-def _endure(error: Exception, what: str, patience: Patience) -> None:
-    """Wait, if the error may pass; else raise what it means."""
-    if isinstance(error, HttpError) and error.resp.status < 300:
-        error = NotDrive()  # "success", but not the one that was asked for: an upload without a session
-    if isinstance(error, NotDrive):
-        patience.failed(_NOT_DRIVE)
-        return
-    if isinstance(error, HttpError):
-        error = refusal(error.resp.status, error.content, error.resp.get("retry-after"))
-    if isinstance(error, Refused):
-        if not error.passing:
-            raise error
-        if error.foreign:
-            patience.failed(f"{_NOT_DRIVE}, status {error.status}")
-            return
-        patience.failed(f"{error.status} {error.reason or error.message}".strip(), error.retry_after)
-        return
-    if isinstance(error, google_exceptions.RefreshError):
-        _endure_refresh(error, patience)
-        return
-    if isinstance(error, OSError) and not _of_the_network(error):
-        raise error
-    cause = _innermost(error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        raise StoreUnavailable(
-            f"{what} failed: the server's certificate is not to be trusted ({cause.verify_message}). "
-            "Nothing was sent. Check the Pi's clock and its network."
-        ) from error
-    # Only the innermost text: outer ones quote addresses, and that of an upload session is a secret.
-    patience.failed(getattr(cause, "strerror", None) or type(cause).__name__)
-
-
-def _endure_refresh(error: Any, patience: Patience) -> None:
-    detail = next((item for item in error.args if isinstance(item, Mapping)), {})
-    if error.retryable:
-        patience.failed(f"Google's token endpoint is out of order {detail.get('error', '')}".strip())
-        return
-    code = detail.get("error")
-    if not isinstance(code, str):  # RFC 6749 asks for one: this was no token endpoint
-        patience.failed(_NOT_DRIVE)
-        return
-    raise dead_token(code, str(detail.get("error_description", ""))) from error
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error
-
-
-def _of_the_network(error: OSError) -> bool:
-    kinds = (ConnectionError, TimeoutError, ssl.SSLError, socket.gaierror, requests.RequestException)
-    return isinstance(error, kinds) or error.errno in _NETWORK_ERRNOS

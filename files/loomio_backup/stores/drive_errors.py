@@ -50,6 +50,11 @@ class Refused(Exception):  # noqa: N818 - an answer, not a mishap
             or (self.status == 403 and self.reason in _PASSING_REASONS)
         )
 
+    @property
+    def about_role(self) -> bool:
+        """Whether it is the account's role in the folder that does not suffice."""
+        return self.status == 403 and (self.reason in _ROLE_REASONS or not self.reason)
+
 
 def refusal(status: int, content: bytes, retry_after: str | None) -> Refused:
     """Read an error answer of the Drive API.
@@ -93,7 +98,7 @@ def sentence(what: str, refused: Refused) -> StoreError:
             f"these Google credentials were not granted what {what} needs ({detail}). {_UNTOUCHED} "
             f"Authorise again with the scope drive.file: {_AGAIN}."
         )
-    if refused.status == 403 and (refused.reason in _ROLE_REASONS or not refused.reason):
+    if refused.about_role:
         return StoreAuth(
             f"the account may not do this in the Drive folder ({detail}): {what} failed. {_UNTOUCHED} "
             "Give it the role Contributor (to store) or Manager (to delete) there, then try again."
@@ -101,6 +106,16 @@ def sentence(what: str, refused: Refused) -> StoreError:
     return StoreError(
         f"Google Drive refused ({detail}: {refused.message}): {what} failed. {_UNTOUCHED} "
         "Check the settings under backup.drive, then try again."
+    )
+
+
+def may_not_delete(what: str, refused: Refused) -> StoreAuth:
+    """The role lets the account store, but not delete."""
+    detail = f"{refused.status} {refused.reason}".strip()
+    return StoreAuth(
+        f"{what} failed: the account may store in the Drive folder, but not delete there ({detail}). "
+        f"{_UNTOUCHED} If this Pi is never to delete, set backup.drive.append_only and prune from another "
+        "machine; else give the account the role Manager there, then try again."
     )
 
 

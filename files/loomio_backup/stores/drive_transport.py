@@ -21,6 +21,7 @@ from google.oauth2 import service_account
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreAuth
+from loomio_backup.stores.bandwidth import Bandwidth, PacedBody
 from loomio_backup.stores.drive_answers import making_sense
 
 TIMEOUT = 60  # seconds without a byte
@@ -35,13 +36,15 @@ for _library in ("googleapiclient", "google.auth"):
 class Transport:
     """An authorised requests session in the shape of the httplib2.Http that the library expects."""
 
-    def __init__(self, session: AuthorizedSession) -> None:
-        self.session = session
+    def __init__(self, session: AuthorizedSession, bandwidth: Bandwidth) -> None:
+        self.session, self._bandwidth = session, bandwidth
 
     def request(
         self, uri: str, method: str = "GET", body: bytes | str | None = None, headers: Any = None, **_: Any
     ) -> tuple[httplib2.Response, bytes]:
-        data = body.encode() if isinstance(body, str) else body
+        data: Any = body.encode() if isinstance(body, str) else body
+        if data and self._bandwidth.limit is not None:
+            data = PacedBody(data, self._bandwidth)
         answer = self.session.request(  # type: ignore[no-untyped-call]
             method, uri, data=data, headers=dict(headers or {}), timeout=TIMEOUT, allow_redirects=False
         )

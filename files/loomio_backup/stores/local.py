@@ -6,7 +6,6 @@ so that leftovers of a crash are recognised and removed by the next writer.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,23 +14,62 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
+from loomio_backup import clock
 from loomio_backup.errors import StoreConflict, StoreDamaged, StoreError, StoreFull, StoreNotFound
-from loomio_backup.stores.base import Progress, StoredObject, check_name, check_source
+from loomio_backup.stores import disk, probe
+from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory, check_name, check_source
 
 if TYPE_CHECKING:
     from loomio_backup.objects import Digests
 
 _BLOCK = 1024 * 1024
-_PARTIAL = ".partial"
 
 
 class LocalFolder:
-    """Objects as files of the directory `path`, which is made on the first write."""
+    """Objects as files of the directory `path`, which is made on the first write. With `mount_point` nothing
+    happens unless a disk is mounted there.
+    """
 
     kind: Literal["local"] = "local"
+    append_only = False
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, mount_point: Path | None = None) -> None:
+        self._path, self._mount_point = path, mount_point
+
+    def clone(self) -> "LocalFolder":
+        """See Store.clone."""
+        return LocalFolder(self._path, self._mount_point)
+
+    def now(self) -> datetime:
+        """See Store.now: this Pi's clock, which also dates the files."""
+        return clock.now()
+
+    def space(self) -> Space:
+        """See Store.space: of the file system that the folder is, or will be, on."""
+        with self._told():
+            disk.require_mounted(self._path, self._mount_point)
+            there = self._path
+            while not there.exists():
+                there = there.parent
+            found = os.statvfs(there)
+            block = found.f_frsize
+            used = (found.f_blocks - found.f_bfree) * block
+            return Space(found.f_blocks * block, used, found.f_bavail * block)
+
+    def source_path(self, name: str) -> Path | None:
+        """See Store.source_path."""
+        return self._path / name if self.stat(name) is not None else None
+
+    def verify_access(self) -> None:
+        """See Store.verify_access."""
+        with self._told():
+            disk.make_private(self._path, self._mount_point)
+            if not os.access(self._path, os.W_OK):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def probe(self) -> None:
+        """See Store.probe."""
+        probe.probe(self)
 
     def reserve_id(self) -> None:
         """Names are enough here."""
@@ -44,17 +82,19 @@ class LocalFolder:
         *,
         object_id: str | None = None,
         progress: Progress | None = None,
+        memory: UploadMemory | None = None,
     ) -> StoredObject:
-        """See Store.put; `object_id` means nothing here."""
+        """See Store.put; `object_id` and `memory` mean nothing here."""
         check_name(name)
         check_source(name, path, digests)
-        if (self._path / name).exists():
-            if _hash(self._path / name) != (digests.stored_size, digests.stored_sha256):
+        found = self.stat(name)
+        if found is not None:
+            if self._hash(name) != (digests.stored_size, digests.stored_sha256):
                 raise StoreConflict(
                     f"{self._path / name} exists with other content. It was left as it is, and {name} was "
                     "not stored. Move that file away and run the backup again."
                 )
-            return self._describe(name)
+            return found
         return self._write(name, path, digests, progress)
 
     def replace(self, name: str, path: Path, digests: "Digests") -> StoredObject:
@@ -77,9 +117,9 @@ class LocalFolder:
                 f"{self._path / name} has {found.size} bytes instead of {expected}: it is damaged. "
                 "It was left as it is; take another backup, or the copy in another store."
             )
-        partial = destination.with_name(f".{destination.name}{_PARTIAL}")
+        partial = destination.with_name(f".{destination.name}{disk.PARTIAL}")
         try:
-            with _new_file(partial) as target, (self._path / name).open("rb") as source:
+            with disk.new_file(str(partial)) as target, (self._path / name).open("rb") as source:
                 _copy(source, target, progress)
             partial.replace(destination)
         except OSError as error:
@@ -90,77 +130,69 @@ class LocalFolder:
         return found
 
     def list(self) -> Iterator[StoredObject]:
-        """See Store.list; an absent folder holds nothing."""
-        try:
-            names = sorted(entry.name for entry in self._path.iterdir() if entry.is_file())
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._broken(error) from error
+        """See Store.list; an absent folder holds nothing, an absent disk is an error."""
+        with self._told():
+            disk.require_mounted(self._path, self._mount_point)
+            try:
+                names = sorted(entry.name for entry in self._path.iterdir() if entry.is_file())
+            except FileNotFoundError:
+                return
         for name in names:
             if not name.startswith(".") and (found := self.stat(name)) is not None:
                 yield found
 
-    def stat(self, name: str) -> StoredObject | None:
-        """See Store.stat."""
+    def stat(self, name: str, object_id: str | None = None) -> StoredObject | None:
+        """See Store.stat; a name is enough here."""
         check_name(name)
-        try:
-            return self._describe(name)
-        except FileNotFoundError:
-            return None
+        with self._told():
+            try:
+                with disk.opened(self._path, self._mount_point) as folder:
+                    return _describe(name, folder)
+            except FileNotFoundError:
+                return None
 
     def delete(self, stored: StoredObject) -> None:
         """See Store.delete."""
         check_name(stored.name)
-        try:
-            (self._path / stored.name).unlink(missing_ok=True)
-            self._sync_folder()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._broken(error) from error
+        with self._told():
+            try:
+                with disk.opened(self._path, self._mount_point) as folder:
+                    os.unlink(stored.name, dir_fd=folder)
+                    disk.sync_folder(folder)
+            except FileNotFoundError:
+                return
 
     # -- details ---------------------------------------------------------------------------------------------
 
-    def _describe(self, name: str) -> StoredObject:
-        status = (self._path / name).stat()
-        created = datetime.fromtimestamp(status.st_mtime, UTC)
-        return StoredObject(name, status.st_size, None, None, None, created)
-
     def _write(self, name: str, path: Path, digests: "Digests", progress: Progress | None) -> StoredObject:
+        partial = f".{name}{disk.PARTIAL}"
+        with self._told():
+            disk.make_private(self._path, self._mount_point)
+            with disk.opened(self._path, self._mount_point) as folder:
+                disk.remove_leftovers(folder)
+                with disk.new_file(partial, folder) as target, path.open("rb") as source:
+                    written = _copy(source, target, progress)
+                    if written != (digests.stored_size, digests.stored_sha256):
+                        raise StoreDamaged(
+                            f"{name} changed while it was copied to {self._path}, so it was not stored. "
+                            "What was there before is untouched. Run the backup again; if this repeats, test "
+                            "memory and disk."
+                        )
+                    os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+                disk.sync_folder(folder)
+                return _describe(name, folder)
+
+    def _hash(self, name: str) -> tuple[int, str]:
+        with self._told(), (self._path / name).open("rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the system's errors into sentences."""
         try:
-            self._prepare()
-            with _new_file(self._path / f".{name}{_PARTIAL}") as target, path.open("rb") as source:
-                written = _copy(source, target, progress)
-                if written != (digests.stored_size, digests.stored_sha256):
-                    raise StoreDamaged(
-                        f"{name} changed while it was copied to {self._path}, so it was not stored. What "
-                        "was there before is untouched. Run the backup again; if this repeats, test memory "
-                        "and disk."
-                    )
-                Path(target.name).rename(self._path / name)
-            self._sync_folder()
-            return self._describe(name)
+            yield
         except OSError as error:
             raise self._broken(error) from error
-
-    def _prepare(self) -> None:
-        self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path.chmod(0o700)
-        for leftover in self._path.glob(f".*{_PARTIAL}"):
-            with leftover.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # somebody is writing it right now
-                leftover.unlink(missing_ok=True)
-
-    def _sync_folder(self) -> None:
-        handle = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def _broken(self, error: OSError) -> StoreError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -174,17 +206,10 @@ class LocalFolder:
         )
 
 
-@contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that nobody else may read, locked while it is written; removed if the block fails."""
-    path.unlink(missing_ok=True)
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+def _describe(name: str, folder: int) -> StoredObject:
+    status = os.stat(name, dir_fd=folder)
+    created = datetime.fromtimestamp(status.st_mtime, UTC)
+    return StoredObject(name, status.st_size, None, None, None, created)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], progress: Progress | None) -> tuple[int, str]:
@@ -198,8 +223,3 @@ def _copy(source: IO[bytes], target: IO[bytes], progress: Progress | None) -> tu
     target.flush()
     os.fsync(target.fileno())
     return size, digest.hexdigest()
-
-
-def _hash(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()

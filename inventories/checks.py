@@ -111,6 +111,21 @@ def pi_directory(text: str) -> str:
     return str(path)
 
 
+def mount_point(text: str) -> str:
+    path = PurePosixPath(one_line(text))
+    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
+        raise ValueError("is not an absolute path other than /")
+    return str(path)
+
+
+def prometheus_file(text: str) -> str:
+    path = PurePosixPath(pi_directory(text))
+    # The node exporter's textfile collector reads no others.
+    if path.suffix != ".prom":
+        raise ValueError("does not end in .prom")
+    return str(path)
+
+
 def subdirectory(text: str) -> str:
     path = PurePosixPath(one_line(text))
     if path.is_absolute() or ".." in path.parts:
@@ -131,7 +146,34 @@ def off(value: Any) -> Any:
     return None if value is False else value
 
 
+#: Decimal, as disks and Google's storage are sold.
+_SIZES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+#: Bytes per second; uplinks are sold in bits.
+_RATES = {"kB/s": 10**3, "MB/s": 10**6, "kbit/s": 125, "Mbit/s": 125_000}
+
+
+def size(value: Any) -> Any:
+    """`10 GB` → bytes."""
+    return _measured(value, _SIZES, "is not a size")
+
+
+def rate(value: Any) -> Any:
+    """`500 kB/s` or `4 Mbit/s` → bytes per second."""
+    return _measured(value, _RATES, "is not a rate")
+
+
+def _measured(value: Any, units: dict[str, int], complaint: str) -> int | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(\S+)", value) if isinstance(value, str) else None
+    if found is None or found[2] not in units:
+        # A bare number would leave open of what.
+        raise ValueError(complaint)
+    return round(float(found[1]) * units[found[2]])
+
+
 Text = Annotated[str, AfterValidator(one_line)]
+Cron = Annotated[str, AfterValidator(cron)]
 Word = Annotated[str, AfterValidator(word)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
 LocalPath = Annotated[Path, BeforeValidator(local_path)]

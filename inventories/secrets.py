@@ -282,6 +282,11 @@ def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:
         raise SettingsError(
             f"{shown}: drive.credentials is missing, and the settings have backup.drive turned on. {mend}"
         )
+    if settings.backup.format == "fernet" and secrets.encryption.legacy_passphrase is None:
+        raise SettingsError(
+            f"{shown}: encryption.legacy_passphrase is missing, and the settings have backup.format: fernet. "
+            f"{mend}"
+        )
     if settings.stack.smtp and settings.stack.smtp.username and secrets.app.smtp_password is None:
         raise SettingsError(
             f"{shown}: app.smtp_password is missing, and the settings have stack.smtp.username. {mend}"

@@ -7,20 +7,14 @@ every key to people. Nothing in it is secret: see secrets.py. Descriptions compl
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from inventories import checks
+from inventories.backup_settings import BackupSettings, EncryptionSettings, MonitoringSettings
 from inventories.checks import ExistingFile, LocalPath, PiDirectory, Port, Text, WebAddress, Word
+from inventories.group import Group
 from inventories.validation import SettingsError, validated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,16 +31,6 @@ _STRUCTURAL_NAMES = frozenset(
     "COMPOSE_FILE COMPOSE_PROJECT_NAME LOOMIO_ENV_FILE LOOMIO_IMAGE POSTGRES_IMAGE REDIS_IMAGE "
     "POSTGRES_DB POSTGRES_USER".split()
 )
-
-
-class Group(BaseModel):
-    """A group of settings: unknown keys are errors, nothing is converted, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    def to_json(self) -> Any:
-        """What pyinfra shows of host data."""
-        return self.model_dump(mode="json")
 
 
 class Host(Group):
@@ -151,72 +135,6 @@ class StackSettings(Group):
         return environment
 
 
-class LocalSettings(Group):
-    """The store on the Pi itself, or on a disk plugged into it."""
-
-    path: PiDirectory = Field(default="/var/backups/loomio", description="absolute path on the Pi")
-
-
-class DriveSettings(Group):
-    """The store in Google Drive; the credentials are in the secrets file."""
-
-    folder_id: Word | None = Field(default=None, description="the id of a folder, which ends its address")
-    folder_name: Text = Field(default="Loomio backups", description="the name of the folder to use or create")
-    shared_drive_id: Word | None = Field(default=None, description="the id of a shared drive")
-    subject: Annotated[str, AfterValidator(checks.mail)] | None = Field(
-        default=None, description="the mail address of the user that a service account acts for"
-    )
-    api_root: WebAddress = Field(default="https://www.googleapis.com/", description="root of Google's APIs")
-    token_uri: WebAddress = Field(
-        default="https://oauth2.googleapis.com/token", description="address of Google's token endpoint"
-    )
-    auth_uri: WebAddress = Field(
-        default="https://accounts.google.com/o/oauth2/v2/auth", description="address of Google's consent page"
-    )
-    device_uri: WebAddress = Field(
-        default="https://oauth2.googleapis.com/device/code",
-        description="address where Google hands out codes for machines without a browser",
-    )
-
-
-class BackupSettings(Group):
-    """What is backed up, when, and where to."""
-
-    schedule: Annotated[str, AfterValidator(checks.cron)] = Field(
-        default="0 * * * *",
-        description="minute hour day month weekday in quotes, such as '0 * * * *' or '0 */6 * * *'",
-    )
-    jitter_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=60, description="at most so many seconds of random delay, 0 to 3600"
-    )
-    local: Annotated[LocalSettings | None, BeforeValidator(checks.off)] = Field(
-        default=LocalSettings(), description="path of a directory on the Pi, or off"
-    )
-    drive: Annotated[DriveSettings | None, BeforeValidator(checks.off)] = Field(
-        default=None, description="the Drive folder's settings ({} for the defaults), or off"
-    )
-    app_data: list[Literal["storage", "uploads", "files", "plugins", "import", "tmp"]] = Field(
-        default=["storage", "uploads", "files", "plugins"],
-        description="a list of the stack's volumes: storage, uploads, files, plugins, import, tmp",
-    )
-
-    @model_validator(mode="after")
-    def _some_store(self) -> "BackupSettings":
-        if self.local is None and self.drive is None:
-            raise ValueError("has no store: turn local or drive on")
-        if len(set(self.app_data)) != len(self.app_data):
-            raise ValueError("names a volume twice in app_data")
-        return self
-
-
-class EncryptionSettings(Group):
-    """Who can open backups, besides the identity in the secrets file."""
-
-    extra_recipients: list[Annotated[str, AfterValidator(checks.recipient)]] = Field(
-        default_factory=list, description="a list of age recipients: age1 and 58 more characters each"
-    )
-
-
 class Settings(Group):
     """Everything that the operator decides."""
 
@@ -229,7 +147,20 @@ class Settings(Group):
         description="settings of the Loomio stack: repository, ref, canonical_host …"
     )
     backup: BackupSettings = Field(default=BackupSettings(), description="settings of the backups")
+    monitoring: MonitoringSettings = Field(
+        default=MonitoringSettings(), description="settings of the watch over the backups"
+    )
     encryption: EncryptionSettings = Field(default=EncryptionSettings(), description="encryption settings")
+
+    @model_validator(mode="after")
+    def _offline_key_alone(self) -> "Settings":
+        if self.encryption.offline_key and self.backup.format == "fernet":
+            # Whoever can write the older format can also open it: there is only one key.
+            raise ValueError(
+                "has both encryption.offline_key and backup.format: fernet, whose passphrase would have to "
+                "be on the Pi; choose one of them"
+            )
+        return self
 
     @field_validator("hosts", mode="after")
     @classmethod

@@ -158,7 +158,7 @@ def _line(document: Document, path: KeyPath) -> int:
 
 def _sentence(model: type[BaseModel], document: Document, error: ErrorDetails, secret: bool) -> str:
     path: KeyPath = error["loc"]
-    start = f"{document.file}:{_line(document, path)}: {dotted(path)}"
+    start = f"{document.file}:{_line(document, path)}: {dotted(path) or 'the file'}"
     if error["type"] == "extra_forbidden":
         return f"{start} is not a known key{_suggestion(model, path)}"
     info = _info(model, path)

@@ -64,8 +64,8 @@ CASES = [
     (
         "  schedule",
         "  x: 1\n  schedule",
-        "pi.yml:11: backup.x is not a known key; known here: schedule, jitter_seconds, local, drive, "
-        "app_data.",
+        "pi.yml:11: backup.x is not a known key; known here: schedule, prune_schedule, watch_schedule, "
+        "jitter_seconds, clock_wait_seconds, format, retention, verified_kept, local, drive, app_data.",
     ),
     (
         "  schedule",
@@ -264,6 +264,99 @@ CASES = [
         "expected: absolute path on the Pi.",
     ),
     (
+        "  schedule",
+        "  local: {path: /var/backups/loomio, mount_point: /mnt/usb}\n  schedule",
+        "pi.yml:11: backup.local has the path /var/backups/loomio, which is not below its mount_point.",
+    ),
+    (
+        "  schedule",
+        "  local: {path: /mnt/usb2/loomio, mount_point: /mnt/usb}\n  schedule",
+        "pi.yml:11: backup.local has the path /mnt/usb2/loomio, which is not below its mount_point.",
+    ),
+    (
+        "  schedule",
+        "  local: {mount_point: /}\n  schedule",
+        "pi.yml:11: backup.local.mount_point: '/' is not an absolute path other than /; expected: absolute "
+        "path where the disk is mounted, such as /mnt/usb.",
+    ),
+    (
+        "  schedule",
+        "  retention: {hourly: -1}\n  schedule",
+        "pi.yml:11: backup.retention.hourly: '-1' is too small; expected: a number of hours, 0 for none.",
+    ),
+    (
+        "  schedule",
+        "  retention: {hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0}\n  schedule",
+        "pi.yml:10: backup has a retention for local that keeps nothing: give one of hourly, daily, weekly, "
+        "monthly, yearly and days a number.",
+    ),
+    (
+        "  schedule",
+        "  retention: {hourly: 0, daily: 0, weekly: 0, monthly: 0, days: 5}\n"
+        "  drive: {retention: {days: off, yearly: 0}}\n  schedule",
+        "pi.yml:10: backup has a retention for drive that keeps nothing: give one of hourly, daily, weekly, "
+        "monthly, yearly and days a number.",
+    ),
+    (
+        "  schedule",
+        "  retention: {space_limit: 10}\n  schedule",
+        "pi.yml:11: backup.retention.space_limit: '10' is not a size; expected: a size of at least 100 MB "
+        "such as 10 GB, or off.",
+    ),
+    (
+        "  schedule",
+        "  retention: {space_limit: 10 MB}\n  schedule",
+        "pi.yml:11: backup.retention.space_limit: '10 MB' is too small; expected: a size of at least 100 MB "
+        "such as 10 GB, or off.",
+    ),
+    (
+        "  schedule",
+        "  drive: {upload_limit: 500}\n  schedule",
+        "pi.yml:11: backup.drive.upload_limit: '500' is not a rate; expected: a rate such as 500 kB/s or 4 "
+        "Mbit/s, or off.",
+    ),
+    (
+        "  schedule",
+        "  drive: {upload_limit: 500 KB/s}\n  schedule",
+        "pi.yml:11: backup.drive.upload_limit: '500 KB/s' is not a rate; expected: a rate such as 500 kB/s "
+        "or 4 Mbit/s, or off.",
+    ),
+    (
+        "  schedule",
+        "  drive: {parallel_uploads: 9}\n  schedule",
+        "pi.yml:11: backup.drive.parallel_uploads: '9' is too large; expected: a number of uploads at the "
+        "same time, 1 to 4.",
+    ),
+    (
+        "  schedule",
+        "  drive: {deletion: shred}\n  schedule",
+        "pi.yml:11: backup.drive.deletion: 'shred' is not one of the choices; expected: delete or trash.",
+    ),
+    (
+        "  schedule",
+        "  drive: {schedule: daily}\n  schedule",
+        "pi.yml:11: backup.drive.schedule: 'daily' is not a cron expression (Wrong number of fields); "
+        "expected: minute hour day month weekday in quotes, or empty for every backup.",
+    ),
+    (
+        "  schedule",
+        "  format: gpg\n  schedule",
+        "pi.yml:11: backup.format: 'gpg' is not one of the choices; expected: age, or fernet (writes the "
+        "older .sql.enc files as well).",
+    ),
+    (
+        "timezone: Eu",
+        "monitoring: {prometheus_file: /var/lib/loomio.txt}\ntimezone: Eu",
+        "pi.yml:4: monitoring.prometheus_file: '/var/lib/loomio.txt' does not end in .prom; expected: "
+        "absolute path of a file on the Pi that ends in .prom.",
+    ),
+    (
+        "timezone: Eu",
+        "monitoring: {collapse_percent: 101}\ntimezone: Eu",
+        "pi.yml:4: monitoring.collapse_percent: '101' is too large; expected: a percentage, 0 to 100 (0: "
+        "never).",
+    ),
+    (
         "  support",
         "  environment: {SMTP_PASSWORD: hunter2}\n  support",
         "pi.yml:9: stack.environment has SMTP_PASSWORD, which is a secret: type loomio-pi secrets edit.",
@@ -357,6 +450,14 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
         load_settings(tmp_path / "absent.yml")
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         load_settings(tmp_path)
+
+
+def test_the_older_format_and_an_offline_key_exclude_each_other(tmp_path: Path) -> None:
+    text = changed("  schedule", "  format: fernet\n  schedule") + "encryption: {offline_key: true}\n"
+    assert mistake(tmp_path, text) == (
+        "pi.yml:1: the file has both encryption.offline_key and backup.format: fernet, whose passphrase "
+        "would have to be on the Pi; choose one of them."
+    )
 
 
 def test_a_long_value_is_shortened(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def keys_in(text: str) -> list[str]:
 
 def test_the_example_shows_every_setting_once() -> None:
     shown = [key.replace("hosts.loomio", "hosts.*") for key in keys_in(EXAMPLE.read_text())]
-    assert sorted(shown) == sorted(known_keys(Settings))
+    # What a store keeps instead has the keys of backup.retention: they need no second explanation.
+    own = ("backup.local.retention.", "backup.drive.retention.")
+    assert sorted(shown) == sorted(key for key in known_keys(Settings) if not key.startswith(own))
 
 
 def test_every_setting_is_described_for_messages() -> None:
@@ -72,9 +74,14 @@ def test_environment_is_text_as_it_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("off", ["off", "no", "false", "null", ""])
 def test_optional_parts_can_be_turned_off(tmp_path: Path, off: str) -> None:
-    text = re.sub(r"  local:\n    path: .*\n", f"  local: {off}\n", EXAMPLE.read_text())
+    text = re.sub(r"  local:\n(    .*\n)+", f"  local: {off}\n", EXAMPLE.read_text())
+    text = text.replace("days: off", f"days: {off}").replace("upload_limit: off", f"upload_limit: {off}")
     (tmp_path / "pi.yml").write_text(text)
-    assert load_settings(tmp_path / "pi.yml").backup.local is None
+    backup = load_settings(tmp_path / "pi.yml").backup
+    assert backup.local is None
+    assert backup.retention.days is None
+    assert backup.drive is not None
+    assert backup.drive.upload_limit is None
 
 
 def test_the_environment_names_another_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,3 +98,39 @@ def test_settings_are_safe_to_show_and_never_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         example.timezone = "Etc/GMT"
     assert example.to_json()["stack"]["ref"] == "v0.1.0"
+
+
+def test_a_store_keeps_what_all_keep_unless_it_says_otherwise(tmp_path: Path) -> None:
+    text = (
+        EXAMPLE.read_text()
+        .replace("hourly: 24", "hourly: 48")
+        .replace("space_limit: off", "space_limit: 10 GB")
+        .replace("retention: {}", "retention: {hourly: 6, space_limit: off, days: 3}", 1)
+    )
+    (tmp_path / "pi.yml").write_text(text)
+    backup = load_settings(tmp_path / "pi.yml").backup
+    assert backup.local is not None
+    assert backup.drive is not None
+    own, common = backup.retention_of(backup.local), backup.retention_of(backup.drive)
+    assert common == backup.retention
+    assert (own.hourly, own.days, own.space_limit, own.daily) == (6, 3, None, 7)
+    assert (common.hourly, common.days, common.space_limit) == (48, None, 10_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("500 kB/s", 500_000),
+        ("1.5 MB/s", 1_500_000),
+        ("4 Mbit/s", 500_000),
+        ("800kbit/s", 100_000),
+        ("'20 kB/s'", 20_000),
+    ],
+)
+def test_rates_are_written_as_lines_are_sold(tmp_path: Path, written: str, expected: int) -> None:
+    (tmp_path / "pi.yml").write_text(
+        EXAMPLE.read_text().replace("upload_limit: off", f"upload_limit: {written}")
+    )
+    drive = load_settings(tmp_path / "pi.yml").backup.drive
+    assert drive is not None
+    assert drive.upload_limit == expected

@@ -62,9 +62,10 @@ CREATE TABLE drills (
     store TEXT NOT NULL, backup TEXT NOT NULL, finished_at TEXT NOT NULL, passed INTEGER NOT NULL,
     PRIMARY KEY (store, backup, finished_at)
 ) WITHOUT ROWID;
--- Open alarms: since when, when last told.
+-- Alarms: since when, when last told; since when their reason is gone; when the notice of that was sent.
 CREATE TABLE alarms (
-    key TEXT PRIMARY KEY, text TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
+    key TEXT PRIMARY KEY, text TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT,
+    over_since TEXT, ended_at TEXT
 ) WITHOUT ROWID;
 -- How full a store was, for the forecast: at most one row a day.
 CREATE TABLE space (

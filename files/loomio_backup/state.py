@@ -82,8 +82,8 @@ class StateDirectory:
                 yield
 
     def running(self) -> str | None:
-        """What holds the lock now ("a backup, process 17"), or None. Looks without taking the lock: a backup that
-        begins at this moment would fail.
+        """What holds the lock now ("a backup, process 17"), or None. Looks without taking the lock: a backup
+        that begins at this moment would fail.
         """
         try:
             with (self.path / "running").open("r", encoding="utf-8") as running:

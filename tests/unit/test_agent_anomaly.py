@@ -20,8 +20,8 @@ TABLES = {
 
 
 def _backup(sequence: int = 9, migration: str = "1", dump: int = 10_000_000, **changes: Any) -> Manifest:
-    """A backup of a Loomio of some size; `changes` are rows of tables (by bare name, None: absent), or files and
-    bytes of a source.
+    """A backup of a Loomio of some size; `changes` are rows of tables (by bare name, None: absent), or files
+    and bytes of a source.
     """
     tables: dict[str, int] = dict(TABLES)
     sources = {

@@ -6,8 +6,9 @@ old installations have some whose file was lost long ago.
 
 from collections.abc import Iterator
 
-from loomio_backup.appdata import Scan, bytes_of
+from loomio_backup.appdata import bytes_of
 from loomio_backup.catalogue import Catalogue
+from loomio_backup.scan import Scan
 
 SOURCE = "storage"
 """The app-data source that holds ActiveStorage's files."""

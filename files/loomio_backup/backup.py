@@ -26,7 +26,6 @@ from loomio_backup import (
     room,
     stores,
 )
-from loomio_backup.appdata import Scan
 from loomio_backup.attachments import Attachments
 from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
@@ -50,6 +49,7 @@ from loomio_backup.manifest import (
 from loomio_backup.objects import Digests, hash_file, write_object
 from loomio_backup.progress import Stopwatch, bytes_text, say, seconds_text
 from loomio_backup.publication import Publication
+from loomio_backup.scan import Scan
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 from loomio_backup.streams import BlockReader

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from loomio_backup import filereading
-from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path
+from loomio_backup.appdata import Roots, ScanEntry, host_path
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.packs import PACK_BYTES
 from loomio_backup.progress import Ticker, bytes_text
+from loomio_backup.scan import Scan
 
 SMALL_PACK_BYTES = PACK_BYTES // 4
 MOST_SMALL_PACKS = 30

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from loomio_backup.appdata import Scan, ScanEntry, bytes_of, text_of
+from loomio_backup.appdata import ScanEntry, bytes_of, text_of
 from loomio_backup.errors import DamagedObject
 from loomio_backup.objects import Digests, write_object
+from loomio_backup.scan import Scan
 from loomio_backup.streams import BlockReader
 
 _BLOCK = 256 << 10

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loomio_backup import filereading
-from loomio_backup.appdata import Roots, Scan, ScanEntry, host_path, text_of
+from loomio_backup.appdata import Roots, ScanEntry, host_path, text_of
 from loomio_backup.objects import Digests, write_object
+from loomio_backup.scan import Scan
 from loomio_backup.streams import BlockReader
 
 PACK_BYTES = 64 << 20

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from loomio_backup import crypto, incremental, packs
-from loomio_backup.appdata import Scan, ScanEntry, bytes_of, resolve_roots, text_of
+from loomio_backup.appdata import ScanEntry, bytes_of, resolve_roots, text_of
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import AppDataSource
 from loomio_backup.errors import DamagedObject, SourceError
 from loomio_backup.index import read_index, write_index
 from loomio_backup.objects import read_object
+from loomio_backup.scan import Scan
 
 IDENTITY = crypto.generate_identity()
 IDENTITIES = crypto.parse_identities(IDENTITY)

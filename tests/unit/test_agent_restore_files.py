@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from loomio_backup import packs
-from loomio_backup.appdata import Scan
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.index import write_index
 from loomio_backup.objects import read_object
 from loomio_backup.restore_files import Staging, remove_staged
 from loomio_backup.restore_switch import switch_files
+from loomio_backup.scan import Scan
 
 from .test_agent_appdata import IDENTITIES, RECIPIENTS, Tree
 

@@ -4,16 +4,14 @@ Complete means: every object is there, with the size and (where the store keeps 
 and no manifest in the store is damaged or foreign: it could be the newest backup's.
 """
 
-import itertools
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from cronsim import CronSim
-
+from loomio_backup import clock, freshness
 from loomio_backup.backup import open_stores
 from loomio_backup.catalogue import Catalogue
-from loomio_backup.config import Config, zone
+from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import CheckError, StoreError
 from loomio_backup.history import History, Reader
@@ -22,11 +20,8 @@ from loomio_backup.progress import seconds_text
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 
-_GRACE = timedelta(hours=1)
 _CLOCKS = timedelta(minutes=5)
 """How far into the future a snapshot may lie: clocks differ a little."""
-_FIRINGS = 400
-"""Enough to meet the longest gap of any ordinary schedule: a year of days, two weeks of hours."""
 
 
 @dataclass
@@ -52,7 +47,7 @@ def run(config: Config, credentials: Credentials, kind: str, as_json: bool) -> i
     with Catalogue(state.catalogue) as catalogue:
         try:
             history = Reader(config, credentials, state, catalogue).read(store)
-            verdict = judge(config, store, history, catalogue, datetime.now(UTC))
+            verdict = judge(config, store, history, catalogue, clock.now())
         except StoreError as error:
             verdict = Verdict(kind, ok=False, complete=False, problems=[str(error)])
     if as_json:
@@ -76,12 +71,12 @@ def judge(config: Config, store: Store, history: History, catalogue: Catalogue, 
     manifest = catalogue.load(newest)
     incomplete = unreadable + missing_objects(manifest, store, history)
     age = now - manifest.snapshot_at
-    allowed = longest_gap(config.schedule, config.timezone, now) + _GRACE
+    allowed = freshness.late_at(config, history.store, manifest.snapshot_at) - manifest.snapshot_at
     problems = list(incomplete)
     if age > allowed:
         problems.append(
             f"the newest backup, {manifest.name}, is {seconds_text(age.total_seconds())} old, "
-            f"but the schedule ({config.schedule}) allows {seconds_text(allowed.total_seconds())}"
+            f"but by the schedule the next one had to be there after {seconds_text(allowed.total_seconds())}"
         )
     if age < -_CLOCKS:
         problems.append(
@@ -112,11 +107,3 @@ def missing_objects(manifest: Manifest, store: Store, history: History) -> list[
         elif not stored.matches(entry.digests):
             problems.append(f"{entry.name}, which {manifest.name} needs, is damaged")
     return problems
-
-
-def longest_gap(schedule: str, timezone: str, now: datetime) -> timedelta:
-    """The longest time between two runs of a cron expression from now on."""
-    firings = itertools.islice(CronSim(schedule, now.astimezone(zone(timezone))), _FIRINGS)
-    # In UTC: the difference of two local times ignores a change of the clocks between them.
-    moments = [moment.astimezone(UTC) for moment in firings]
-    return max((later - earlier for earlier, later in itertools.pairwise(moments)), default=timedelta(0))

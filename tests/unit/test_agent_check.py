@@ -7,11 +7,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from loomio_backup import crypto
 from loomio_backup.catalogue import Catalogue
-from loomio_backup.check import Verdict, judge, longest_gap
+from loomio_backup.check import Verdict, judge
 from loomio_backup.config import Config, LocalStore, Stores
 from loomio_backup.history import History
 from loomio_backup.stores.local import LocalFolder
@@ -19,25 +17,6 @@ from loomio_backup.stores.local import LocalFolder
 from .agent_samples import manifest
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "hours"),
-    [
-        ("0 * * * *", 1),
-        ("0 */6 * * *", 6),
-        ("0 2 * * *", 24),
-        ("0 8-20 * * *", 12),
-        ("0 3 * * MON", 168),
-        ("0 9 * * MON-FRI", 72),
-    ],
-)
-def test_longest_gap(schedule: str, hours: int) -> None:
-    assert longest_gap(schedule, "Etc/UTC", NOW) == timedelta(hours=hours)
-
-
-def test_the_day_with_25_hours_counts() -> None:
-    assert longest_gap("0 1 * * *", "Europe/Berlin", NOW) == timedelta(hours=25)
 
 
 def _judge(tmp_path: Path, age: timedelta, **more: object) -> Verdict:

@@ -68,18 +68,13 @@ def configure(target: Target) -> None:
         create_remote_dir=False,
     )
     for name, content in agent_config.credentials(settings, secrets).items():
-        path = f"{CREDENTIALS}/{name}"
-        if content is None:
-            files.file(name=f"Remove the credential {name}", path=path, present=False)
-        else:
-            secret_file(
-                name=f"Write the credential {name}", path=path, content=content, user="root", group="root"
-            )
-    for name, file in target.operator_files.items():
-        secret_file(
-            name=f"Keep the operator's {name} for the backups",
-            path=f"{OPERATOR}/{name}",
-            content=file.read_text(encoding="utf-8"),
-            user="root",
-            group="root",
-        )
+        _private_file(f"the credential {name}", f"{CREDENTIALS}/{name}", content)
+    for name, content in agent_config.operator_files(settings, secrets, target.operator_files).items():
+        _private_file(f"the operator's {name} for the backups", f"{OPERATOR}/{name}", content)
+
+
+def _private_file(what: str, path: str, content: str | None) -> None:
+    if content is None:
+        files.file(name=f"Remove {what}", path=path, present=False)
+    else:
+        secret_file(name=f"Write {what}", path=path, content=content, user="root", group="root")

@@ -1,7 +1,14 @@
-"""The agent's configuration and credentials, from settings and secrets: pure."""
+"""The agent's configuration and credentials, and the operator's files for the backups, from settings and
+secrets: pure.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
 
 from deploys.steps.environment import APPLICATION_KEYS
 from deploys.steps.paths import (
@@ -14,10 +21,24 @@ from deploys.steps.paths import (
     PROJECT,
     WEB_URL,
 )
+from inventories.backup_settings import BackupSettings, MonitoringSettings, RetentionSettings
 from inventories.secrets import Secrets
 from inventories.settings import Settings
+from loomio_backup import credentials as names
 from loomio_backup import crypto
-from loomio_backup.config import AppDataSource, Config, Database, DriveStore, LocalStore, Stores
+from loomio_backup.config import (
+    AppDataSource,
+    Config,
+    Database,
+    DriveStore,
+    LocalStore,
+    Retention,
+    Stores,
+    Watch,
+)
+
+#: The operator's files by the name that they have on the Pi and in every backup's config object.
+SETTINGS_FILE, SECRETS_FILE, SECRETS_WITHOUT_KEYS = "pi.yml", "secrets.yml.age", "secrets.yml"
 
 
 def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
@@ -25,9 +46,7 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
     stack = settings.stack
     backup = settings.backup
     directory = Path(stack.directory)
-    identity = secrets.encryption.identity.get_secret_value()
-    signing_key = secrets.encryption.signing_key.get_secret_value()
-    drive = backup.drive
+    encryption = secrets.encryption
     return Config(
         host=host_name,
         project=PROJECT,
@@ -38,24 +57,19 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
         config_files=[
             directory / ".env",
             directory / stack.subdirectory / "docker-compose.yml",
-            Path(OPERATOR) / "pi.yml",
-            Path(OPERATOR) / "secrets.yml.age",
+            *(Path(OPERATOR) / name for name in (SETTINGS_FILE, _secrets_file(settings))),
         ],
-        stores=Stores(
-            local=LocalStore(path=Path(backup.local.path)) if backup.local else None,
-            drive=DriveStore(
-                folder_id=drive.folder_id,
-                folder_name=drive.folder_name,
-                shared_drive_id=drive.shared_drive_id,
-                subject=drive.subject,
-                api_root=drive.api_root,
-                token_uri=drive.token_uri,
-            )
-            if drive
-            else None,
-        ),
-        recipients=[crypto.recipient_of(identity), *settings.encryption.extra_recipients],
-        signing_public_key=crypto.signing_public_key(signing_key),
+        stores=_stores(backup),
+        format=backup.format,
+        recipients=[
+            crypto.recipient_of(encryption.identity.get_secret_value()),
+            *settings.encryption.extra_recipients,
+        ],
+        signing_public_key=crypto.signing_public_key(encryption.signing_key.get_secret_value()),
+        old_signing_public_keys=encryption.old_signing_public_keys,
+        verified_kept=backup.verified_kept,
+        clock_wait_seconds=backup.clock_wait_seconds,
+        watch=_watch(settings.monitoring),
         state_directory=Path(AGENT_STATE),
         credentials_directory=Path(CREDENTIALS),
         schedule=backup.schedule,
@@ -65,15 +79,129 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
     )
 
 
+def _stores(backup: BackupSettings) -> Stores:
+    local, drive = backup.local, backup.drive
+    return Stores(
+        local=LocalStore(
+            path=Path(local.path),
+            mount_point=Path(local.mount_point) if local.mount_point else None,
+            retention=_retention(backup.retention_of(local)),
+        )
+        if local
+        else None,
+        drive=DriveStore(
+            folder_id=drive.folder_id,
+            folder_name=drive.folder_name,
+            shared_drive_id=drive.shared_drive_id,
+            subject=drive.subject,
+            api_root=drive.api_root,
+            token_uri=drive.token_uri,
+            schedule=drive.schedule,
+            retention=_retention(backup.retention_of(drive)),
+            deletion=drive.deletion,
+            append_only=drive.append_only,
+            upload_limit_bytes=drive.upload_limit,
+            parallel_uploads=drive.parallel_uploads,
+        )
+        if drive
+        else None,
+    )
+
+
+def _retention(rules: RetentionSettings) -> Retention:
+    return Retention(
+        hourly=rules.hourly,
+        daily=rules.daily,
+        weekly=rules.weekly,
+        monthly=rules.monthly,
+        yearly=rules.yearly,
+        days=rules.days,
+        space_limit_bytes=rules.space_limit,
+    )
+
+
+def _watch(monitoring: MonitoringSettings) -> Watch:
+    return Watch(
+        stale_after_hours=monitoring.stale_after_hours,
+        collapse_percent=monitoring.collapse_percent,
+        drive_full_days=monitoring.drive_full_days,
+        reminder_hours=monitoring.reminder_hours,
+        prometheus_file=Path(monitoring.prometheus_file) if monitoring.prometheus_file else None,
+    )
+
+
 def credentials(settings: Settings, secrets: Secrets) -> dict[str, str | None]:
     """The content of every credential file by its name; None for one that this Pi must not have."""
     encryption = secrets.encryption
     drive = secrets.drive.credentials if settings.backup.drive else None
-    return {
-        "identity": encryption.identity.get_secret_value(),
-        "signing_key": encryption.signing_key.get_secret_value(),
-        "drive.json": json.dumps(drive, indent=2, sort_keys=True) if drive else None,
-        "legacy_passphrase": encryption.legacy_passphrase.get_secret_value()
+    found: dict[str, str | None] = {
+        # The present identity first: what is new is opened more often than what is old.
+        names.IDENTITY: "\n".join(
+            one.get_secret_value() for one in (encryption.identity, *encryption.old_identities)
+        ),
+        names.SIGNING_KEY: encryption.signing_key.get_secret_value(),
+        names.DRIVE: json.dumps(drive, indent=2, sort_keys=True) if drive else None,
+        names.LEGACY_PASSPHRASE: encryption.legacy_passphrase.get_secret_value()
         if encryption.legacy_passphrase
         else None,
+        names.KEYRING: encryption.keyring,
+        names.ALERTS: _alerts(secrets),
     }
+    if settings.encryption.offline_key:
+        found[names.IDENTITY] = found[names.LEGACY_PASSPHRASE] = None
+    return found
+
+
+def _alerts(secrets: Secrets) -> str | None:
+    """The agent's alerts.json; None where nobody is to be told."""
+    alerts = secrets.alerts
+    if not (alerts.urls or alerts.ping_url or alerts.smtp):
+        return None
+    return json.dumps(_revealed(alerts.model_dump(by_alias=True)), indent=2, sort_keys=True)
+
+
+def operator_files(settings: Settings, secrets: Secrets, files: Mapping[str, Path]) -> dict[str, str | None]:
+    """The content of the operator's files that every backup keeps, by name; None for one that this Pi must
+    not have. `files`: where the two of them are on this machine.
+
+    With an offline key the secrets file does not go to the Pi, not even encrypted: its passphrase could be
+    guessed there at leisure. What goes is what the Pi knows anyway.
+    """
+    offline = settings.encryption.offline_key
+    return {
+        SETTINGS_FILE: files[SETTINGS_FILE].read_text(encoding="utf-8"),
+        SECRETS_FILE: None if offline else files[SECRETS_FILE].read_text(encoding="utf-8"),
+        SECRETS_WITHOUT_KEYS: _without_keys(secrets) if offline else None,
+    }
+
+
+def _secrets_file(settings: Settings) -> str:
+    return SECRETS_WITHOUT_KEYS if settings.encryption.offline_key else SECRETS_FILE
+
+
+def _without_keys(secrets: Secrets) -> str:
+    # What is to be kept is listed, not what is to be left out: a new secret stays off the Pi until it is named.
+    kept = secrets.model_dump(
+        by_alias=True,
+        exclude_none=True,
+        include={
+            "encryption": {"signing_key", "keyring", "old_signing_public_keys"},
+            "app": True,
+            "drive": {"credentials"},
+            "alerts": True,
+        },
+    )
+    return (
+        "# The secrets file without the keys that open backups (encryption.offline_key): after the loss of the\n"
+        "# operator's machine, put encryption.identity back in from the recovery kit.\n"
+        + yaml.safe_dump(_revealed(kept), sort_keys=False, allow_unicode=True)
+    )
+
+
+def _revealed(value: Any) -> Any:
+    """Plain data with the secrets in it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, dict):
+        return {key: _revealed(one) for key, one in value.items()}
+    return [_revealed(one) for one in value] if isinstance(value, list) else value

@@ -15,6 +15,7 @@ SIGNING_KEY = "signing_key"
 DRIVE = "drive.json"
 LEGACY_PASSPHRASE = "legacy_passphrase"  # noqa: S105 - the name of a file
 KEYRING = "keyring.age"
+ALERTS = "alerts.json"
 
 
 class Credentials:

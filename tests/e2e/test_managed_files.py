@@ -30,9 +30,9 @@ OPERATIONS = {
     "/etc/loomio-backup/credentials/identity": {"Agent | Write the credential identity"},
     "/etc/loomio-backup/credentials/signing_key": {"Agent | Write the credential signing_key"},
     "/etc/loomio-backup/credentials/drive.json": {"Agent | Write the credential drive.json"},
-    "/etc/loomio-backup/operator/pi.yml": {"Agent | Keep the operator's pi.yml for the backups"},
+    "/etc/loomio-backup/operator/pi.yml": {"Agent | Write the operator's pi.yml for the backups"},
     "/etc/loomio-backup/operator/secrets.yml.age": {
-        "Agent | Keep the operator's secrets.yml.age for the backups"
+        "Agent | Write the operator's secrets.yml.age for the backups"
     },
     "/etc/systemd/system/loomio-backup.service": {"Schedule | Write loomio-backup.service", RELOAD},
     "/etc/systemd/system/loomio-backup.timer": {"Schedule | Write loomio-backup.timer", RELOAD},

@@ -86,6 +86,8 @@ class Accounts:
         self._lock = threading.RLock()
         self.accounts = {key: Account(**body) for key, body in database.load("account").items()}
         self.clients: dict[str, str] = database.load("client")
+        #: Clients of the type "TVs and Limited Input devices".
+        self.device_clients: set[str] = set(database.load("device_client"))
         self.grants = {key: Grant(**body) for key, body in database.load("grant").items()}
         self._tokens = {key: _AccessToken(**body) for key, body in database.load("token").items()}
 
@@ -95,11 +97,14 @@ class Accounts:
             self.accounts[account.email] = account
             self._database.save("account", account.email, asdict(account))
 
-    def put_client(self, client_id: str, secret: str) -> None:
-        """Register an OAuth client."""
+    def put_client(self, client_id: str, secret: str, device: bool = False) -> None:
+        """Register an OAuth client; `device`: of the type for machines without a browser."""
         with self._lock:
             self.clients[client_id] = secret
             self._database.save("client", client_id, secret)
+            if device:
+                self.device_clients.add(client_id)
+                self._database.save("device_client", client_id, True)
 
     def put_grant(self, grant: Grant) -> None:
         """Register a refresh token, or change it; revoking one also ends its access tokens."""

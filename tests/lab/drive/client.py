@@ -35,8 +35,8 @@ class LabDrive:
         """A user with a fresh OAuth client and refresh token; returns `authorized_user` credentials for the
         agent.
         """
-        client_id = f"{secrets.randbelow(10**12):012d}-{secrets.token_hex(8)}.apps.googleusercontent.com"
-        client_secret, token = "GOCSPX-" + secrets.token_urlsafe(21), "1//" + secrets.token_urlsafe(60)
+        client_id, client_secret = _new_client()
+        token = "1//" + secrets.token_urlsafe(60)
         self.post(
             "state",
             {
@@ -52,6 +52,26 @@ class LabDrive:
             "client_id": client_id,
             "client_secret": client_secret,
             "refresh_token": token,
+        }
+
+    def register_account(self, email: str = "group@example.org", quota: int | None = None) -> str:
+        """A user who has agreed to nothing yet; returns the address."""
+        self.post("state", {"users": [{"email": email} | ({} if quota is None else {"quota": quota})]})
+        return email
+
+    def register_client(self, device: bool = False) -> dict[str, dict[str, str]]:
+        """An OAuth client; returns what Google lets people download about it (client_secret_….json)."""
+        client_id, client_secret = _new_client()
+        self.post("state", {"clients": [{"id": client_id, "secret": client_secret, "device": device}]})
+        return {
+            "installed": {
+                "client_id": client_id,
+                "project_id": "group-backups",
+                "auth_uri": "https://accounts.google.com/o/oauth2/auth",
+                "token_uri": "https://oauth2.googleapis.com/token",
+                "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
+                "client_secret": client_secret,
+            }
         }
 
     def register_service_account(self, email: str = "pi@project.iam.gserviceaccount.com") -> dict[str, str]:
@@ -154,6 +174,11 @@ class LabDrive:
         with opener.open(request, timeout=60) as answer:
             content: bytes = answer.read()
         return content
+
+
+def _new_client() -> tuple[str, str]:
+    client_id = f"{secrets.randbelow(10**12):012d}-{secrets.token_hex(8)}.apps.googleusercontent.com"
+    return client_id, "GOCSPX-" + secrets.token_urlsafe(21)
 
 
 def _base64(number: int) -> str:

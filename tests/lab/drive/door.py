@@ -4,7 +4,8 @@ bind to loopback or a lab network only.
 GET  /_lab/log      the request log, NDJSON; DELETE empties it
 GET  /_lab/files    every file of every account, with path, owner, size, hashes
 GET  /_lab/state    accounts, clients, grants (no secrets), shared drives
-POST /_lab/state    register: {"users": [{"email", "quota", "delegations"}], "clients": [{"id", "secret"}],
+POST /_lab/state    register: {"users": [{"email", "quota", "delegations"}],
+                    "clients": [{"id", "secret", "device"}], "consent": {attributes of Consent: value},
                     "refresh_tokens": [{"token", "email", "client_id", "scopes", "revoked"}],
                     "service_accounts": [{"email", "public_key": {"n", "e"}}],
                     "shared_drives": [{"id", "name", "members": {email: role}}], "end_access_tokens": true,
@@ -21,6 +22,7 @@ from typing import Any
 
 from .accounts import Account, Accounts, Grant
 from .blobs import damage, measure
+from .consent import Consent
 from .errors import ApiError
 from .exchange import Exchange, Response, Slice, json_response
 from .faults import Faults
@@ -33,9 +35,15 @@ class Door:
     """Answers everything below /_lab."""
 
     def __init__(
-        self, tree: Tree, accounts: Accounts, listing: Listing, faults: Faults, log: RequestLog
+        self,
+        tree: Tree,
+        accounts: Accounts,
+        consent: Consent,
+        listing: Listing,
+        faults: Faults,
+        log: RequestLog,
     ) -> None:
-        self._tree, self._accounts, self._listing = tree, accounts, listing
+        self._tree, self._accounts, self._consent, self._listing = tree, accounts, consent, listing
         self._faults, self._log = faults, log
 
     def handle(self, exchange: Exchange) -> Response:
@@ -81,7 +89,9 @@ class Door:
                 known = self._accounts.accounts.get(raw["email"])
                 self._tree.add_account(Account(**((asdict(known) if known else {"kind": kind}) | raw)))
         for raw in wish.get("clients", []):
-            self._accounts.put_client(raw["id"], raw["secret"])
+            self._accounts.put_client(raw["id"], raw["secret"], raw.get("device", False))
+        for name, value in wish.get("consent", {}).items():
+            setattr(self._consent, name, value)
         for raw in wish.get("refresh_tokens", []):
             grant = self._accounts.grants.get(raw["token"])
             self._accounts.put_grant(Grant(**((asdict(grant) if grant else {}) | raw)))

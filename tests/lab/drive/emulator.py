@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from .accounts import Accounts
+from .consent import AUTH_PATH, DEVICE_CODE_PATH, DEVICE_PATH, Consent
 from .database import Database
 from .discovery import Api
 from .door import Door
@@ -44,10 +45,11 @@ class DriveEmulator:
         self.handlers = Handlers(self.tree, self.accounts, operations, listing, Renderer(api))
         self.uploads = Uploads(self.tree, operations, root, self.handlers.show)
         self.sessions = Sessions(self.tree, self.uploads, self._database, self.handlers.show)
-        self.tokens = TokenEndpoint(self.accounts)
+        self.consent = Consent(self.accounts)
+        self.tokens = TokenEndpoint(self.accounts, self.consent)
         self.log = RequestLog(root / "log.ndjson")
         self.faults = Faults(self._end_token, self._end_session)
-        self.door = Door(self.tree, self.accounts, listing, self.faults, self.log)
+        self.door = Door(self.tree, self.accounts, self.consent, listing, self.faults, self.log)
         self._server = Server((host, port), self.answer, self.log)
         self._thread: threading.Thread | None = None
 
@@ -99,6 +101,10 @@ class DriveEmulator:
             exchange.target("")
             body = self.tokens.answer(exchange.body.read_all(), _own_token_urls(exchange))
             return Response(200, body, {"Content-Type": "application/json; charset=utf-8"})
+        if exchange.path in (AUTH_PATH, DEVICE_PATH, DEVICE_CODE_PATH):
+            exchange.operation = "consent"
+            exchange.target("")
+            return self.consent.handle(exchange)
         if (
             "upload_id" in exchange.query
             and "/upload/drive/" in exchange.path

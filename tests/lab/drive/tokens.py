@@ -1,4 +1,4 @@
-"""The token endpoint: refresh tokens and signed assertions of service accounts become access tokens.
+"""The token endpoint: refresh tokens, codes and signed assertions of service accounts become access tokens.
 
 RFC 6749 and 7523, as https://developers.google.com/identity/protocols/oauth2/service-account describes
 Google's use of them. The RS256 check needs nothing but integers (RFC 8017, section 8.2.2), so that no package
@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .accounts import ACCESS_TOKEN_SECONDS, Account, Accounts
+from .consent import DEVICE_GRANT, Consent
 from .errors import TokenError
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -53,8 +54,8 @@ def _signed_by(public_key: dict[str, str], message: bytes, signature: bytes) -> 
 class TokenEndpoint:
     """POST /token."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, accounts: Accounts, consent: Consent) -> None:
+        self._accounts, self._consent = accounts, consent
 
     def answer(self, body: bytes, own_urls: frozenset[str]) -> bytes:
         """The JSON answer to a form-encoded request; TokenError where Google refuses. `own_urls`: further
@@ -66,6 +67,10 @@ class TokenEndpoint:
                 issued = self._refresh(form)
             case kind if kind == _JWT_BEARER:
                 issued = self._assertion(form.get("assertion", ""), own_urls)
+            case "authorization_code":
+                issued = self._consent.redeem(form)
+            case kind if kind == DEVICE_GRANT:
+                issued = self._consent.redeem_device(form)
             case other:
                 raise TokenError(400, f"Invalid grant_type: {other}", "unsupported_grant_type")
         return json.dumps(issued | {"expires_in": ACCESS_TOKEN_SECONDS, "token_type": "Bearer"}).encode()

@@ -6,7 +6,9 @@ keys, their public halves and signatures are the raw bytes of RFC 8032 (32, 32 a
 
 import base64
 import binascii
+import contextlib
 import hashlib
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -103,6 +105,15 @@ def verify(public_b64: str, data: bytes, signature_b64: str) -> None:
             "The signature is not by this Pi's signing key: "
             "the content was altered, or another installation wrote it."
         ) from None
+
+
+def verify_any(public_keys: Sequence[str], data: bytes, signature_b64: str) -> None:
+    """Like `verify`, for a signature by any of these keys."""
+    for public_b64 in public_keys[:-1]:
+        with contextlib.suppress(SignatureError):
+            verify(public_b64, data, signature_b64)
+            return
+    verify(public_keys[-1], data, signature_b64)
 
 
 def check_signing_public_key(public_b64: str) -> None:

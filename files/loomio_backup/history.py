@@ -6,16 +6,15 @@ the right content counts.
 """
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from loomio_backup import crypto, objects
+from loomio_backup import objects
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config
-from loomio_backup.credentials import IDENTITY, Credentials
-from loomio_backup.crypto import Identity
+from loomio_backup.credentials import Credentials
 from loomio_backup.errors import DamagedObject, ManifestError, SignatureError, StoreDamaged, WrongKey
+from loomio_backup.keys import Keys
 from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, is_manifest, unseal
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.base import Store, StoredObject
@@ -53,9 +52,8 @@ class Reader:
     def __init__(
         self, config: Config, credentials: Credentials, state: StateDirectory, catalogue: Catalogue
     ) -> None:
-        keys = state.catalogue_identity() + "\n" + (credentials.optional(IDENTITY) or "")
-        self.identities: Sequence[Identity] = crypto.parse_identities(keys)
-        self._public_key = config.signing_public_key
+        self.keys = Keys.of(credentials, state.catalogue_identity())
+        self._public_keys = (config.signing_public_key, *config.old_signing_public_keys)
         self._catalogue = catalogue
 
     def read(self, store: Store) -> History:
@@ -73,6 +71,11 @@ class Reader:
             history.duplicates += [stored for stored in found if stored is not history.objects[name]]
             if name.endswith(PIN_SUFFIX):
                 history.pins.add(name.removesuffix(PIN_SUFFIX))
+        if history.foreign and self.keys.learn(store, history.objects):
+            # Made before the key was changed: the present one opens the ring of those before it.
+            foreign, history.foreign = history.foreign, []
+            for name in foreign:
+                self._read_manifest(store, self._likeliest_first(store, candidates[name]), history)
         return history
 
     def _add_unlisted(
@@ -136,7 +139,7 @@ class Reader:
             known = self._catalogue.known_manifest(replace(stored, sha256=sha256))
             if known is not None:
                 return known
-            manifest = unseal(path, self.identities, self._public_key)
+            manifest = unseal(path, self.keys.identities, *self._public_keys)
             if manifest.manifest_name != stored.name:
                 raise ManifestError(f"{stored.name} holds the manifest of another backup, {manifest.name}.")
             return self._catalogue.add_manifest(manifest, sha256, md5)

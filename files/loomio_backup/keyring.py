@@ -15,6 +15,8 @@ from loomio_backup import age, crypto
 
 PREFIX = "keyring_"
 SUFFIX = ".age"
+MOST_BYTES = 1 << 18
+"""More than any keyring has: what is larger was put there under a false name."""
 
 
 def make(old_identities: Sequence[str], recipients: Sequence[str]) -> str:
@@ -39,3 +41,8 @@ def opened(data: bytes, identities: Sequence[str], name: str) -> list[str]:
 def object_name(data: bytes) -> str:
     """What this keyring is called in a store."""
     return f"{PREFIX}{hashlib.sha256(data).hexdigest()[:16]}{SUFFIX}"
+
+
+def is_keyring(object_name: str) -> bool:
+    """Whether an object in a store is a keyring, by its name."""
+    return object_name.startswith(PREFIX) and object_name.endswith(SUFFIX)

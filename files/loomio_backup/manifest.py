@@ -125,7 +125,9 @@ class AppDataContent(Part):
 
 
 class Manifest(Part):
-    """One backup. Times are UTC; `durations` are seconds per phase."""
+    """One backup. Times are UTC; `durations` are seconds per phase; `signed_by` is the fingerprint of the
+    signing key's public half.
+    """
 
     name: str
     instance: str
@@ -139,6 +141,7 @@ class Manifest(Part):
     finished_at: AwareDatetime
     host: str
     program_version: str
+    signed_by: str | None = None
     stack: Stack
     database: DatabaseContent
     app_data: AppDataContent
@@ -201,8 +204,10 @@ def seal(manifest: Manifest, signing_key: str, recipients: Sequence[str], destin
     return write_sealed(json.dumps(document).encode(), destination, recipients)
 
 
-def unseal(path: Path, identities: Sequence[Identity], signing_public_key: str) -> Manifest:
-    """Decrypt, verify and read a manifest.
+def unseal(
+    path: Path, identities: Sequence[Identity], signing_public_key: str, *old_public_keys: str
+) -> Manifest:
+    """Decrypt, verify (with the signing key in use, or one that was used before) and read a manifest.
 
     Raises WrongKey or DamagedObject (encryption), SignatureError, ManifestError (not a manifest, or one of a
     version that this program does not know).
@@ -220,7 +225,7 @@ def unseal(path: Path, identities: Sequence[Identity], signing_public_key: str) 
             f"{path.name} is a manifest of version {version!r}, this program knows version {VERSION}. "
             "Use the program's version that wrote it, or a newer one."
         )
-    crypto.verify(signing_public_key, payload.encode(), signature)
+    crypto.verify_any((signing_public_key, *old_public_keys), payload.encode(), signature)
     return parse(payload, path.name)
 
 

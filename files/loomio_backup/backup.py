@@ -283,6 +283,7 @@ class _Backup:
             finished_at=datetime.now(UTC),
             host=self._config.host,
             program_version=VERSION,
+            signed_by=crypto.fingerprint(self._config.signing_public_key),
             stack=stack,
             database=DatabaseContent(
                 name=self._config.database.name,

@@ -65,7 +65,7 @@ CREATE TABLE drills (
 -- Alarms: since when, when last told; since when their reason is gone; when the notice of that was sent.
 CREATE TABLE alarms (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT,
-    over_since TEXT, ended_at TEXT
+    over_since TEXT, ended_at TEXT, open INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 -- How full a store was, for the forecast: at most one row a day.
 CREATE TABLE space (

@@ -240,6 +240,17 @@ class Catalogue:
         with self.transaction() as database:
             database.execute("DELETE FROM objects WHERE name = ?", (name,))
             database.execute("DELETE FROM packed WHERE pack = ?", (name,))
+            database.execute("DELETE FROM distrusted WHERE object = ?", (name,))
+
+    def distrust(self, name: str) -> None:
+        """Let no new backup rely on an object (a pack, an index): what it holds travels again."""
+        with self.transaction() as database:
+            database.execute("INSERT OR IGNORE INTO distrusted VALUES (?)", (name,))
+            database.execute("DELETE FROM packed WHERE pack = ?", (name,))
+
+    def distrusted(self) -> set[str]:
+        """The objects that no new backup relies on."""
+        return {name for (name,) in self.database.execute("SELECT object FROM distrusted")}
 
     def sending(self, store: str, name: str, object_id: str | None) -> Session:
         """Write down that an object is about to be sent under this id; where its upload's address is kept."""
@@ -266,13 +277,43 @@ class Catalogue:
         """Forget that a store holds an object: it does not any more."""
         self.database.execute("DELETE FROM stored WHERE store = ? AND object = ?", (store, name))
 
+    def mark_damaged(self, store: str, name: str) -> None:
+        """Remember that what a store holds under this name is not the object, so that no backup relies on it."""
+        self.database.execute(
+            "UPDATE stored SET state = 'damaged' WHERE store = ? AND object = ?", (store, name)
+        )
+
     def stored_in(self, store: str) -> dict[str, str | None]:
         """The objects that a store confirmed, by name: their ids (None where names are enough)."""
         return self._ids(store, "confirmed")
 
+    def damaged_in(self, store: str) -> dict[str, str | None]:
+        """The objects that a store holds damaged, by name: their ids."""
+        return self._ids(store, "damaged")
+
     def sent_to(self, store: str) -> dict[str, str | None]:
         """The objects whose sending was begun and not confirmed, by name: the ids they were to get."""
         return self._ids(store, "sending")
+
+    def holders(self, name: str) -> list[str]:
+        """The stores that have to do with an object: it was sent there, or is about to be."""
+        rows = self.database.execute("SELECT store FROM stored WHERE object = ? ORDER BY store", (name,))
+        return [store for (store,) in rows]
+
+    def usable_packs(self, stores: Iterable[str]) -> set[str]:
+        """The packs that one of these stores confirmed, and that are damaged in none."""
+        wanted = json.dumps(list(stores))
+        rows = self.database.execute(
+            "SELECT name FROM objects WHERE kind = 'pack' AND name IN (SELECT object FROM stored "
+            "WHERE state = 'confirmed' AND store IN (SELECT value FROM json_each(?))) "
+            "AND name NOT IN (SELECT object FROM stored WHERE state = 'damaged')",
+            (wanted,),
+        )
+        return {name for (name,) in rows}
+
+    def forget_lost_packs(self) -> None:
+        """Forget what packs hold that no store has."""
+        self.database.execute("DELETE FROM packed WHERE pack NOT IN (SELECT object FROM stored)")
 
     def add_packed(self, rows: Iterable[Sequence[object]]) -> None:
         """Remember what a pack holds: (path, pack, size, mtime_ns, ctime_ns, inode, sha256) per file."""

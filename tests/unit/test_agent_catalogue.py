@@ -151,3 +151,16 @@ def test_a_run_that_never_ended_was_killed(tmp_path: Path) -> None:
         verify = catalogue.last_run("verify")
         assert verify is not None
         assert (verify.outcome, verify.error) == ("failed", "it was killed, or the Pi lost its power")
+
+
+def test_what_a_distrusted_pack_holds_is_not_known_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.sqlite"
+    with Catalogue(path) as catalogue:
+        catalogue.add_packed([(b"path", "a", 1, 2, 3, 4, "hash"), (b"path", "b", 1, 2, 3, 4, "hash")])
+        catalogue.distrust("a")
+        catalogue.distrust("a")
+        assert catalogue.database.execute("SELECT pack FROM packed").fetchall() == [("b",)]
+    with Catalogue(path) as catalogue:
+        assert catalogue.distrusted() == {"a"}
+        catalogue.forget_object("a")
+        assert catalogue.distrusted() == set()

@@ -240,17 +240,10 @@ class Catalogue:
         with self.transaction() as database:
             database.execute("DELETE FROM objects WHERE name = ?", (name,))
             database.execute("DELETE FROM packed WHERE pack = ?", (name,))
-            database.execute("DELETE FROM distrusted WHERE object = ?", (name,))
 
-    def distrust(self, name: str) -> None:
-        """Let no new backup rely on an object (a pack, an index): what it holds travels again."""
-        with self.transaction() as database:
-            database.execute("INSERT OR IGNORE INTO distrusted VALUES (?)", (name,))
-            database.execute("DELETE FROM packed WHERE pack = ?", (name,))
-
-    def distrusted(self) -> set[str]:
-        """The objects that no new backup relies on."""
-        return {name for (name,) in self.database.execute("SELECT object FROM distrusted")}
+    def forget_content(self, pack: str) -> None:
+        """Forget what a pack holds: its live files travel again with the next backup."""
+        self.database.execute("DELETE FROM packed WHERE pack = ?", (pack,))
 
     def sending(self, store: str, name: str, object_id: str | None) -> Session:
         """Write down that an object is about to be sent under this id; where its upload's address is kept."""
@@ -278,7 +271,7 @@ class Catalogue:
         self.database.execute("DELETE FROM stored WHERE store = ? AND object = ?", (store, name))
 
     def mark_damaged(self, store: str, name: str) -> None:
-        """Remember that what a store holds under this name is not the object, so that no backup relies on it."""
+        """Remember that what a store holds under this name is not the object: no backup relies on it."""
         self.database.execute(
             "UPDATE stored SET state = 'damaged' WHERE store = ? AND object = ?", (store, name)
         )

@@ -73,8 +73,6 @@ CREATE TABLE space (
     PRIMARY KEY (store, day)
 ) WITHOUT ROWID;
 CREATE INDEX packed_by_pack ON packed (pack);
--- Objects that no new backup relies on: found damaged in some store, or encrypted for a key that was replaced.
-CREATE TABLE distrusted (object TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 MIGRATIONS = (_FIRST, _SECOND)
 """Each brings the schema from the version of its position to the next one; none is ever changed."""

@@ -153,14 +153,8 @@ def test_a_run_that_never_ended_was_killed(tmp_path: Path) -> None:
         assert (verify.outcome, verify.error) == ("failed", "it was killed, or the Pi lost its power")
 
 
-def test_what_a_distrusted_pack_holds_is_not_known_any_more(tmp_path: Path) -> None:
-    path = tmp_path / "catalogue.sqlite"
-    with Catalogue(path) as catalogue:
+def test_what_a_pack_holds_can_be_forgotten(tmp_path: Path) -> None:
+    with Catalogue(tmp_path / "catalogue.sqlite") as catalogue:
         catalogue.add_packed([(b"path", "a", 1, 2, 3, 4, "hash"), (b"path", "b", 1, 2, 3, 4, "hash")])
-        catalogue.distrust("a")
-        catalogue.distrust("a")
+        catalogue.forget_content("a")
         assert catalogue.database.execute("SELECT pack FROM packed").fetchall() == [("b",)]
-    with Catalogue(path) as catalogue:
-        assert catalogue.distrusted() == {"a"}
-        catalogue.forget_object("a")
-        assert catalogue.distrusted() == set()

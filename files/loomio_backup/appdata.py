@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from loomio_backup import docker
 from loomio_backup.config import AppDataSource
@@ -25,13 +26,12 @@ Roots = Mapping[str, Path]
 """The directory of each source, by the source's name."""
 
 Looks = tuple[bytes, str, int, int, int, int, int, int, int, bytes | None]
-"""The fields of a ScanEntry that a walk can tell. There are very many of them: a tuple is made fastest."""
+"""The fields of a ScanEntry that a walk can tell."""
 
 
-@dataclass(frozen=True)
-class ScanEntry:
+class ScanEntry(NamedTuple):
     """One line of the scan. `type` is file, dir or symlink; `target` is a symlink's. Where inode is 0, only
-    the content counts (see filereading.py).
+    the content counts (see filereading.py). A tuple, because there are very many.
     """
 
     path: bytes

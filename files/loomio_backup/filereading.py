@@ -10,16 +10,16 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Iterator
-from dataclasses import replace
+from datetime import datetime, timedelta
 
+from loomio_backup import clock
 from loomio_backup.appdata import ScanEntry, unreadable
 
 HASH_ONLY = 0
 """The inode of what is known by its content alone."""
 
-_GRANULARITY_NS = 2_000_000_000
+_GRANULARITY = timedelta(seconds=2)
 """The coarsest time stamps in use (FAT's); the kernel's own clock for files lags some milliseconds behind."""
 _READ = 256 << 10
 # No longer there, or no longer a file (a link, a socket): the next pass finds what is there instead. Anything
@@ -58,20 +58,14 @@ def held_still(before: os.stat_result, after: os.stat_result) -> bool:
     return _stamp(before) == _stamp(after)
 
 
-def now_ns() -> int:
-    """The moment before a reading begins, by the clock that the kernel stamps files with."""
-    return time.time_ns()
-
-
 def as_read(
-    entry: ScanEntry, status: os.stat_result, began_ns: int | None, sha256: str, pack: str
+    entry: ScanEntry, status: os.stat_result, began: datetime | None, sha256: str, pack: str
 ) -> ScanEntry:
-    """What is known of a file whose content was read; `began_ns`: the moment before, None if it did not hold
+    """What is known of a file whose content was read; `began`: the moment before, None if it did not hold
     still.
     """
-    proven = began_ns is not None and status.st_ctime_ns < began_ns - _GRANULARITY_NS
-    return replace(
-        entry,
+    proven = began is not None and status.st_ctime < (began - _GRANULARITY).timestamp()
+    return entry._replace(
         size=status.st_size,
         mode=stat.S_IMODE(status.st_mode),
         uid=status.st_uid,
@@ -84,7 +78,7 @@ def as_read(
     )
 
 
-def hash_file(source: bytes, size: int) -> tuple[os.stat_result, int, str] | None:
+def hash_file(source: bytes, size: int) -> tuple[os.stat_result, datetime, str] | None:
     """(status, moment before, SHA-256 hex) of a file of exactly `size` bytes that held still while it was
     read; None for any other. Raises SourceError.
     """
@@ -92,7 +86,7 @@ def hash_file(source: bytes, size: int) -> tuple[os.stat_result, int, str] | Non
     if descriptor is None:
         return None
     try:
-        began = now_ns()
+        began = clock.now()
         before = os.fstat(descriptor)
         if before.st_size != size:
             return None

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loomio_backup import filereading
+from loomio_backup import clock, filereading
 from loomio_backup.appdata import Roots, ScanEntry, host_path, text_of
 from loomio_backup.objects import Digests, write_object
 from loomio_backup.scan import Scan
@@ -80,7 +80,7 @@ def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> I
             contents.vanished.append(entry.path)
             return
         try:
-            began = filereading.now_ns()
+            began = clock.now()
             before = os.fstat(descriptor)
             digest = hashlib.sha256()
             yield _header(entry.path, before)

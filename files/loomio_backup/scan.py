@@ -79,7 +79,7 @@ class Scan:
     def set_packed(self, packed: Sequence[ScanEntry], vanished: Sequence[bytes]) -> None:
         """Record what a pack really holds, and forget files that were gone before they could be read."""
         with self._catalogue.transaction() as database:
-            database.executemany(_REPLACE, (_row(entry) for entry in packed))
+            database.executemany(_REPLACE, packed)
             database.executemany("DELETE FROM temp.scan WHERE path = ?", ((path,) for path in vanished))
 
     def totals(self) -> Totals:
@@ -107,7 +107,7 @@ class Scan:
         """The rows that an SQL condition (written in this program, with its values) selects."""
         query = f"SELECT {_COLUMNS} FROM temp.scan AS scan WHERE {condition}"  # noqa: S608
         rows = self._catalogue.database.execute(query, values)
-        return [ScanEntry(*row) for row in rows]
+        return list(map(ScanEntry._make, rows))
 
     def _skip(self, path: bytes) -> None:
         self.skipped.append(text_of(path))
@@ -169,10 +169,3 @@ WHERE s.path IS NULL OR NOT {_SAME}
 def _below(path: bytes) -> tuple[bytes, bytes]:
     """Between which two paths everything below this one lies: "0" follows "/"."""
     return path + b"/", path + b"0"
-
-
-def _row(entry: ScanEntry) -> tuple[object, ...]:
-    return (
-        *(entry.path, entry.type, entry.size, entry.mode, entry.uid, entry.gid, entry.mtime_ns),
-        *(entry.ctime_ns, entry.inode, entry.target, entry.sha256, entry.pack),
-    )

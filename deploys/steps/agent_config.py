@@ -180,7 +180,7 @@ def _secrets_file(settings: Settings) -> str:
 
 
 def _without_keys(secrets: Secrets) -> str:
-    # What is to be kept is listed, not what is to be left out: a new secret stays off the Pi until it is named.
+    # What goes is listed, not what is left out: a new secret stays off the Pi until it is named here.
     kept = secrets.model_dump(
         by_alias=True,
         exclude_none=True,
@@ -192,8 +192,8 @@ def _without_keys(secrets: Secrets) -> str:
         },
     )
     return (
-        "# The secrets file without the keys that open backups (encryption.offline_key): after the loss of the\n"
-        "# operator's machine, put encryption.identity back in from the recovery kit.\n"
+        "# The secrets file without the keys that open backups (encryption.offline_key): after the loss of\n"
+        "# the operator's machine, put encryption.identity back in from the recovery kit.\n"
         + yaml.safe_dump(_revealed(kept), sort_keys=False, allow_unicode=True)
     )
 

@@ -29,7 +29,16 @@ RESTORE_JOURNAL = f"{AGENT_STATE}/restore-journal.json"
 RESTORE_RESULT = f"{AGENT_STATE}/restore-result.json"
 #: Options of the next restore; gone with a reboot.
 RESTORE_OPTIONS = "/run/loomio-restore.env"
+#: With an offline key: the identity, lent for the moment in which systemd hands it to the restore.
+LENT_IDENTITY = "/run/loomio-restore.identity"
 
 BACKUP_SERVICE = "loomio-backup.service"
 BACKUP_TIMER = "loomio-backup.timer"
+#: The same backup with a label, which is the instance's name, and pinned.
+LABELLED_BACKUP = "loomio-backup@.service"
+PRUNE_SERVICE = "loomio-backup-prune.service"
+PRUNE_TIMER = "loomio-backup-prune.timer"
+WATCH_SERVICE = "loomio-backup-watch.service"
+WATCH_TIMER = "loomio-backup-watch.timer"
+TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER)
 RESTORE_SERVICE = "loomio-restore.service"

@@ -1,6 +1,7 @@
-"""The units: a backup that runs on schedule, and a restore that only a recovery starts."""
+"""The units: on schedule, backups and their clearing up and watch; a restore that only a recovery starts."""
 
 import io
+from collections.abc import Sequence
 
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
@@ -13,13 +14,42 @@ from deploys.steps.paths import (
     BACKUP_SERVICE,
     BACKUP_TIMER,
     CREDENTIALS,
+    LABELLED_BACKUP,
+    LENT_IDENTITY,
+    PRUNE_SERVICE,
+    PRUNE_TIMER,
     RESTORE_OPTIONS,
     RESTORE_SERVICE,
+    TIMERS,
+    WATCH_SERVICE,
+    WATCH_TIMER,
 )
 from deploys.steps.preflight import Target
 from deploys.steps.templates import render
+from inventories.backup_settings import BackupSettings
+from inventories.settings import Settings
+from loomio_backup import credentials as names
 
-UNITS = (BACKUP_SERVICE, BACKUP_TIMER, RESTORE_SERVICE)
+#: Unit to template.
+TEMPLATES = {
+    BACKUP_SERVICE: "loomio-backup.service.j2",
+    LABELLED_BACKUP: "loomio-backup.service.j2",
+    BACKUP_TIMER: "timer.j2",
+    PRUNE_SERVICE: "loomio-backup-prune.service.j2",
+    PRUNE_TIMER: "timer.j2",
+    WATCH_SERVICE: "loomio-backup-watch.service.j2",
+    WATCH_TIMER: "timer.j2",
+    RESTORE_SERVICE: "loomio-restore.service.j2",
+}
+#: What each unit is lent, of what there is. A watch that is taken over knows no key at all.
+BACKUP_CREDENTIALS = (names.IDENTITY, names.SIGNING_KEY, names.DRIVE, names.KEYRING)
+PRUNE_CREDENTIALS = (names.DRIVE,)
+WATCH_CREDENTIALS = (names.DRIVE, names.ALERTS)
+RESTORE_CREDENTIALS = (*BACKUP_CREDENTIALS, names.LEGACY_PASSPHRASE)
+#: Where Docker listens and keeps things: with the socket goes the Pi.
+DOCKER = ("/run/docker.sock", "/run/containerd", "/var/lib/docker", "/var/lib/containerd")
+#: What ProtectHome= takes away.
+HOMES = ("/home/", "/root/", "/run/user/")
 
 
 @deploy("Schedule")
@@ -35,39 +65,106 @@ def place(target: Target) -> None:
             mode="0644",
             create_remote_dir=False,
         )
-    units_loaded(name="Make systemd read the units", units=UNITS)
+    units_loaded(name="Make systemd read the units", units=tuple(TEMPLATES))
 
 
 def contents(target: Target) -> dict[str, str]:
     """The text of every unit by its name."""
-    backup = target.settings.backup
-    present = agent_config.credentials(target.settings, target.secrets)
-    common = {
-        "command": AGENT_COMMAND,
-        "credentials": [name for name, content in present.items() if content is not None],
-        "credentials_directory": CREDENTIALS,
+    settings = target.settings
+    backup = settings.backup
+    present = agent_config.credentials(settings, target.secrets)
+
+    def lent(*wanted: str) -> list[str]:
+        return [name for name in wanted if present[name] is not None]
+
+    common = {"command": AGENT_COMMAND, "credentials_directory": CREDENTIALS, "watch": WATCH_SERVICE}
+    backing_up = {
+        **common,
+        **_sandbox(settings, readable=[settings.stack.directory], writable=[store_directory(backup)]),
+        "credentials": lent(*BACKUP_CREDENTIALS)
+        # The older format's passphrase opens what it writes; who does not write it does not need it.
+        + (lent(names.LEGACY_PASSPHRASE) if backup.format == "fernet" else []),
     }
     variables: dict[str, dict[str, object]] = {
-        # The dash: a disk that is not plugged in is for the agent to report, in words.
-        BACKUP_SERVICE: {
+        BACKUP_SERVICE: {**backing_up, "description": "Loomio backup", "arguments": "run"},
+        LABELLED_BACKUP: {
+            **backing_up,
+            "description": "Loomio backup %i",
+            "arguments": "run --label %i --pin",
+        },
+        BACKUP_TIMER: _timer(settings, "Loomio backup", backup.schedule),
+        PRUNE_SERVICE: {
             **common,
-            "writable": [AGENT_STATE, *([f"-{backup.local.path}"] if backup.local else [])],
+            **_sandbox(settings, writable=[store_directory(backup)], inaccessible=DOCKER),
+            "arguments": "prune",
+            "credentials": lent(*PRUNE_CREDENTIALS),
         },
-        BACKUP_TIMER: {
-            "schedule": f"{backup.schedule}, {target.settings.timezone}",
-            "on_calendar": cron.on_calendar(backup.schedule, target.settings.timezone),
-            "jitter_seconds": backup.jitter_seconds,
+        PRUNE_TIMER: _timer(settings, "Removal of old Loomio backups", backup.prune_schedule),
+        WATCH_SERVICE: {
+            **common,
+            **_sandbox(
+                settings,
+                readable=[store_directory(backup)],
+                writable=[prometheus_directory(settings)],
+                inaccessible=DOCKER,
+            ),
+            "arguments": "watch",
+            "credentials": lent(*WATCH_CREDENTIALS),
         },
+        WATCH_TIMER: _timer(settings, "Watch over the Loomio backups", backup.watch_schedule),
         RESTORE_SERVICE: {
             **common,
+            "credentials": lent(*RESTORE_CREDENTIALS),
+            "lent_identity": LENT_IDENTITY if settings.encryption.offline_key else None,
             "store": "drive" if backup.drive else "local",
             "options": RESTORE_OPTIONS,
         },
     }
-    return {unit: render(f"{unit}.j2", **variables[unit]) for unit in UNITS}
+    return {unit: render(template, **variables[unit]) for unit, template in TEMPLATES.items()}
+
+
+def store_directory(backup: BackupSettings) -> str | None:
+    """The directory that holds the local store: the whole disk where it is on one of its own, because the
+    store's folder may still have to be made there.
+    """
+    return (backup.local.mount_point or backup.local.path) if backup.local else None
+
+
+def prometheus_directory(settings: Settings) -> str | None:
+    """The directory that the file for Prometheus is written into."""
+    file = settings.monitoring.prometheus_file
+    return file.rpartition("/")[0] if file else None
+
+
+def _sandbox(
+    settings: Settings,
+    *,
+    readable: Sequence[str | None] = (),
+    writable: Sequence[str | None] = (),
+    inaccessible: Sequence[str] = (),
+) -> dict[str, object]:
+    """What sandbox.j2 asks for. The agent's own state can always be written."""
+    wanted = [path for path in writable if path]
+    return {
+        # The dash: a disk that is not plugged in is for the agent to report, in words.
+        "writable": [AGENT_STATE, *(f"-{path}" for path in wanted)],
+        "home_writable": [path for path in wanted if path.startswith(HOMES)],
+        "home_readable": [path for path in readable if path and path.startswith(HOMES)],
+        "inaccessible": inaccessible,
+    }
+
+
+def _timer(settings: Settings, description: str, schedule: str) -> dict[str, object]:
+    return {
+        "description": description,
+        "schedule": f"{schedule}, {settings.timezone}",
+        "on_calendar": cron.on_calendar(schedule, settings.timezone),
+        "jitter_seconds": settings.backup.jitter_seconds,
+    }
 
 
 @deploy("Schedule")
 def enable() -> None:
-    """Start the timer, now and at every boot: the last step of a setup and of a recovery."""
-    timer_active(name="Enable the backup timer", unit=BACKUP_TIMER)
+    """Start the timers, now and at every boot: the last step of a setup and of a recovery."""
+    for timer in TIMERS:
+        timer_active(name=f"Enable {timer}", unit=timer)

@@ -10,15 +10,38 @@ from deploys.facts.agent import BackupCheckFact
 from deploys.facts.compose import ComposeState, ComposeStateFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
-from deploys.steps.paths import BACKUP_SERVICE, BACKUP_TIMER, COMPOSE_RECORD, PROJECT, WEB_URL
+from deploys.steps.paths import (
+    BACKUP_SERVICE,
+    BACKUP_TIMER,
+    COMPOSE_RECORD,
+    PROJECT,
+    PRUNE_SERVICE,
+    PRUNE_TIMER,
+    TIMERS,
+    WATCH_SERVICE,
+    WATCH_TIMER,
+    WEB_URL,
+)
 from deploys.steps.preflight import Target
+
+#: What does not happen without the timer; what has failed when the service has.
+_TIMERS = {
+    BACKUP_TIMER: "no backups are made",
+    PRUNE_TIMER: "old backups are not cleared up",
+    WATCH_TIMER: "nobody is told when backups fail",
+}
+_SERVICES = {
+    BACKUP_SERVICE: "The last backup",
+    PRUNE_SERVICE: "The last removal of old backups",
+    WATCH_SERVICE: "The watch over the backups",
+}
 
 
 def check(host: Host, target: Target) -> None:
     """Look at everything, then raise one DeployError with all that is wrong, or say that all is well."""
     directory = target.settings.stack.directory
     store = store_of(target)
-    units = host.get_fact(UnitsFact, units=(BACKUP_TIMER, BACKUP_SERVICE))
+    units = host.get_fact(UnitsFact, units=(*TIMERS, *_SERVICES))
     stack = host.get_fact(ComposeStateFact, directory=directory, project=PROJECT, record=COMPOSE_RECORD)
     problems = [
         *stack_problems(stack),
@@ -30,7 +53,7 @@ def check(host: Host, target: Target) -> None:
         raise DeployError(f"{target.name}: {' '.join(problems)} Nothing was changed.")
     place = "Google Drive" if store == "drive" else "the local store (no Drive is configured)"
     logger.info(
-        f"{host.print_prefix}All services are healthy, the backup timer is active, "
+        f"{host.print_prefix}All services are healthy, the timers are active, "
         f"and the newest backup in {place} is complete and young enough."
     )
 
@@ -62,17 +85,16 @@ def web_problems(status: int) -> list[str]:
 
 
 def timer_problems(units: dict[str, Unit]) -> list[str]:
-    """Sentences about the units that make the backups."""
+    """Sentences about the units that make the backups, clear them up and watch over them."""
     problems = []
-    timer = units.get(BACKUP_TIMER)
-    if not timer or timer.active != "active" or timer.enabled != "enabled":
-        problems.append(f"{BACKUP_TIMER} is not active, so no backups are made: run loomio-pi deploy setup.")
-    service = units.get(BACKUP_SERVICE)
-    if service and service.active == "failed":
-        problems.append(
-            f"The last backup failed ({service.result}; on the Pi: sudo journalctl -u {BACKUP_SERVICE} -n "
-            "30)."
-        )
+    for name, consequence in _TIMERS.items():
+        timer = units.get(name)
+        if not timer or timer.active != "active" or timer.enabled != "enabled":
+            problems.append(f"{name} is not active, so {consequence}: run loomio-pi deploy setup.")
+    for name, what in _SERVICES.items():
+        service = units.get(name)
+        if service and service.active == "failed":
+            problems.append(f"{what} failed ({service.result}; on the Pi: sudo journalctl -u {name} -n 30).")
     return problems
 
 

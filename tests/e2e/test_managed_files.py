@@ -7,6 +7,8 @@ from fnmatch import fnmatch
 
 import pytest
 
+from deploys.steps import schedule
+from deploys.steps.paths import TIMERS
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
 from tests.lab.pi import Pi
 
@@ -34,10 +36,10 @@ OPERATIONS = {
     "/etc/loomio-backup/operator/secrets.yml.age": {
         "Agent | Write the operator's secrets.yml.age for the backups"
     },
-    "/etc/systemd/system/loomio-backup.service": {"Schedule | Write loomio-backup.service", RELOAD},
-    "/etc/systemd/system/loomio-backup.timer": {"Schedule | Write loomio-backup.timer", RELOAD},
-    "/etc/systemd/system/loomio-restore.service": {"Schedule | Write loomio-restore.service", RELOAD},
-    "/etc/systemd/system/timers.target.wants/loomio-backup.timer": {"Schedule | Enable the backup timer"},
+    **{f"/etc/systemd/system/{unit}": {f"Schedule | Write {unit}", RELOAD} for unit in schedule.TEMPLATES},
+    **{
+        f"/etc/systemd/system/timers.target.wants/{timer}": {f"Schedule | Enable {timer}"} for timer in TIMERS
+    },
 }
 #: After a restart of the engine health is asked for anew, and setup may have to wait: no change, but pyinfra
 #: counts what takes time as one.

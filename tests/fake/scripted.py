@@ -18,7 +18,7 @@ from typing import Any
 from deploys.facts.compose import ComposeState, Container
 from deploys.facts.machine import Machine
 from deploys.steps import agent_archive, agent_config, docker, schedule
-from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS
+from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS, RESTORE_SERVICE
 from deploys.steps.preflight import Target
 from inventories.secrets import Secrets, checked
 from inventories.settings import Settings, load_settings
@@ -241,15 +241,26 @@ def compose_lines(
 
 
 def unit_lines(
-    *, timer: str = "active", enabled: str = "enabled", restore: str = "inactive", service: str = "inactive"
+    *,
+    timer: str = "active",
+    enabled: str = "enabled",
+    restore: str = "inactive",
+    service: str = "inactive",
+    which: str = "",
 ) -> list[str]:
-    """The units as systemd shows them."""
+    """The units as systemd shows them. What is said of timer and service is true of the backup's, or of the
+    ones with `which` in their names (-prune, -watch).
+    """
     lines = []
-    for name, active, state in (
-        ("loomio-backup.service", service, "static"),
-        ("loomio-backup.timer", timer, enabled),
-        ("loomio-restore.service", restore, "static"),
-    ):
+    for name in schedule.TEMPLATES:
+        meant = name.partition(".")[0] == f"loomio-backup{which}"
+        active, state = "inactive", "static"
+        if name.endswith(".timer"):
+            active, state = (timer, enabled) if meant else ("active", "enabled")
+        elif name == RESTORE_SERVICE:
+            active = restore
+        elif meant:
+            active = service
         lines += [f"Id={name}", "LoadState=loaded", f"ActiveState={active}", "NeedDaemonReload=no"]
         lines += ["Result=success", "InvocationID=", f"Enabled={state}", ""]
     return lines

@@ -12,7 +12,7 @@ RESTORE = "Recovery | Restore the newest backup from the local store"
 RESULT = json.dumps({"backup": "loomio_backup_20261123_020000", "phases": {}})
 
 
-def test_the_app_is_not_started_before_its_data_is_back_and_the_timer_comes_last(tmp_path: Path) -> None:
+def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last(tmp_path: Path) -> None:
     done = ScriptedPi(tmp_path).deploy("disaster_recovery")
     assert done.code == 0, done.output
     order = [
@@ -24,7 +24,9 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timer_comes_last
         "Stack | Start every service",
         "Stack | Wait until healthy: every service",
         "Recovery | Verify what was recovered",
-        "Schedule | Enable the backup timer",
+        "Schedule | Enable loomio-backup.timer",
+        "Schedule | Enable loomio-backup-prune.timer",
+        "Schedule | Enable loomio-backup-watch.timer",
     ]
     assert [name for name in done.planned if name in order] == order
     assert done.planned.index("Stack | Fetch the images") < done.planned.index("Stack | Start db, redis")
@@ -86,7 +88,7 @@ def test_a_finished_restore_is_not_repeated_when_the_rest_is_still_to_be_done(tm
     done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
     assert done.code == 0, done.output
     assert RESTORE not in done.operations
-    assert "Schedule | Enable the backup timer" in done.planned
+    assert "Schedule | Enable loomio-backup.timer" in done.planned
 
 
 def test_after_a_whole_recovery_the_data_is_live_data_again(tmp_path: Path) -> None:

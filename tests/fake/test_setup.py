@@ -41,10 +41,17 @@ PLAN = [
     "Agent | Write the operator's pi.yml for the backups",
     "Agent | Write the operator's secrets.yml.age for the backups",
     "Schedule | Write loomio-backup.service",
+    "Schedule | Write loomio-backup@.service",
     "Schedule | Write loomio-backup.timer",
+    "Schedule | Write loomio-backup-prune.service",
+    "Schedule | Write loomio-backup-prune.timer",
+    "Schedule | Write loomio-backup-watch.service",
+    "Schedule | Write loomio-backup-watch.timer",
     "Schedule | Write loomio-restore.service",
     "Schedule | Make systemd read the units",
-    "Schedule | Enable the backup timer",
+    "Schedule | Enable loomio-backup.timer",
+    "Schedule | Enable loomio-backup-prune.timer",
+    "Schedule | Enable loomio-backup-watch.timer",
 ]
 PASSWORD = {"hosts": {"loomio": {"sudo_password": "open sesame"}}}
 
@@ -101,11 +108,15 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
         ),
         (
             (r"systemctl show --property=Id", unit_lines(enabled="disabled")),
-            ["Schedule | Enable the backup timer"],
+            ["Schedule | Enable loomio-backup.timer"],
         ),
         (
             (r"systemctl show --property=Id", unit_lines(timer="inactive")),
-            ["Schedule | Enable the backup timer"],
+            ["Schedule | Enable loomio-backup.timer"],
+        ),
+        (
+            (r"systemctl show --property=Id", unit_lines(timer="inactive", which="-watch")),
+            ["Schedule | Enable loomio-backup-watch.timer"],
         ),
         ((r"stat -c .*loomio-backup\.timer", ""), ["Schedule | Write loomio-backup.timer"]),
         (
@@ -115,7 +126,7 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
     ],
     ids=[
         *("daemon.json", "env", "mode", "compose configuration", "newer image", "no record", "orphan"),
-        *("container gone", "disabled", "stopped", "unit", "config"),
+        *("container gone", "disabled", "stopped", "watch stopped", "unit", "config"),
     ],
 )
 def test_one_difference_is_one_operation(tmp_path: Path, answer: Answer, changes: list[str]) -> None:

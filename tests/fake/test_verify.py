@@ -36,11 +36,22 @@ def test_it_has_no_operations_at_all(tmp_path: Path) -> None:
             (r"systemctl show --property=Id", unit_lines(timer="inactive")),
             ["loomio-backup.timer is not active"],
         ),
+        (
+            (r"systemctl show --property=Id", unit_lines(timer="inactive", which="-watch")),
+            ["loomio-backup-watch.timer is not active", "nobody is told"],
+        ),
         ((r"systemctl show --property=Id", unit_lines(service="failed")), ["The last backup failed"]),
+        (
+            (r"systemctl show --property=Id", unit_lines(service="failed", which="-prune")),
+            ["The last removal of old backups failed"],
+        ),
         ((r"loomio-backup check", BAD), ["Backups in local", "3 days old"]),
         ((r"loomio-backup check", ""), ["no verdict"]),
     ],
-    ids=["unhealthy", "missing", "engine", "web", "no-web", "timer", "failed", "backup", "agent"],
+    ids=[
+        *("unhealthy", "missing", "engine", "web", "no-web", "timer", "watch", "failed", "prune", "backup"),
+        "agent",
+    ],
 )
 def test_every_fault_is_named(tmp_path: Path, answer: Answer, words: list[str]) -> None:
     done = ConvergedPi(tmp_path, answers=[answer]).deploy("verify", "-y")

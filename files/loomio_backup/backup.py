@@ -103,7 +103,6 @@ class _Backup:
         self._watch = Stopwatch()
         self._entries: list[ObjectEntry] = []
         self._warnings: list[str] = []
-        self._changed: list[str] = []
         self._dump_size = 0
         """Bytes that the last dump took in the spool; the next one will take about as many."""
 
@@ -186,12 +185,11 @@ class _Backup:
             path = self._state.spool / name
             room.require_spool(self._state.spool, sum(entry.size for entry in lot))
             digests, contents = packs.write_pack(name, lot, scan.roots, path, self._recipients)
-            scan.set_packed(contents.packed, contents.vanished)
+            scan.set_packed(contents.packed, contents.vanished, contents.changed)
             with self._catalogue.transaction():
                 self._catalogue.add_packed(
                     (e.path, name, e.size, e.mtime_ns, e.ctime_ns, e.inode, e.sha256) for e in contents.packed
                 )
-            self._changed += contents.changed
             self._store(name, "pack", path, digests, self._recipients)
             size = bytes_text(sum(e.size for e in contents.packed))
             say(f"app-data: {size} in {len(contents.packed)} files packed and stored")
@@ -265,7 +263,7 @@ class _Backup:
         self, name: str, own: Lineage, dump: Dump, scan: Scan, missing: list[str], stack: Stack
     ) -> Manifest:
         totals = scan.totals()
-        for path in self._changed:
+        for path in scan.changed:
             self._warn(f"{path} changed each time it was read; the backup holds one of its states")
         for path in scan.skipped:
             self._warn(f"{path} is neither a file, a directory nor a link, so it is not in the backup")
@@ -298,7 +296,7 @@ class _Backup:
                 directories=totals.directories,
                 symlinks=totals.symlinks,
                 bytes=totals.bytes,
-                changed_while_read=self._changed,
+                changed_while_read=scan.changed,
             ),
             attachments_missing=missing,
             objects=self._entries,

@@ -187,7 +187,7 @@ def _compare_contents(catalogue: Catalogue, scan: Scan, roots: Roots) -> int:
                 equal.append(filereading.as_read(entry, status, began, sha256, found))
             ticker.tick(f"{hashed} files, {bytes_text(size)} compared with earlier packs")
         with catalogue.transaction():
-            scan.set_packed(equal, [])
+            scan.set_packed(equal)
             catalogue.add_packed(packed_rows(equal))
         after = entries[-1].path
     return hashed

@@ -29,13 +29,13 @@ _NO_BLOCK = bytes(tarfile.BLOCKSIZE)
 
 @dataclass
 class Contents:
-    """What went into a pack: entries with hash and pack set, paths that were gone, paths that never held
-    still.
+    """What went into a pack: entries with hash and pack set, paths that were gone, paths (of `packed`) that
+    never held still.
     """
 
     packed: list[ScanEntry] = field(default_factory=list)
     vanished: list[bytes] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    changed: list[bytes] = field(default_factory=list)
 
 
 def pack_name() -> str:
@@ -97,7 +97,7 @@ def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> I
             contents.packed.append(read)
         if still:
             return
-    contents.changed.append(text_of(entry.path))
+    contents.changed.append(entry.path)
 
 
 def _header(path: bytes, status: os.stat_result) -> bytes:

@@ -34,8 +34,11 @@ class Scan:
         self.roots = roots
         self.skipped: list[str] = []
         """Paths of sockets, pipes and devices: they have no content to keep."""
+        self.vanished = 0
+        """Files that were found and then gone before they could be read: they are not in the backup."""
+        self._changed: set[bytes] = set()
         with catalogue.transaction() as database:
-            for table in ("scan", "found"):
+            for table in ("scan", "found", "before"):
                 database.execute(f"DROP TABLE IF EXISTS temp.{table}")
                 database.execute(f"CREATE TEMP TABLE {table} {_TABLE}")
 
@@ -76,11 +79,26 @@ class Scan:
         """Whether a regular file of this path is known."""
         return bool(self.select("type = 'file' AND path = ? LIMIT ?", path, 1))
 
-    def set_packed(self, packed: Sequence[ScanEntry], vanished: Sequence[bytes]) -> None:
-        """Record what a pack really holds, and forget files that were gone before they could be read."""
+    def set_packed(
+        self, packed: Sequence[ScanEntry], vanished: Sequence[bytes] = (), changed: Sequence[bytes] = ()
+    ) -> None:
+        """Record what a pack really holds, and which of its files did not hold still while they were read. A
+        file that was gone before it could be is as the walk before had it, if that one's is in a pack.
+        """
         with self._catalogue.transaction() as database:
             database.executemany(_REPLACE, packed)
-            database.executemany("DELETE FROM temp.scan WHERE path = ?", ((path,) for path in vanished))
+            for path in vanished:
+                database.execute("DELETE FROM temp.scan WHERE path = ?", (path,))
+                kept = database.execute(_AS_BEFORE, (path,))
+                self.vanished += 1 - kept.rowcount
+        if self._changed:
+            self._changed.difference_update(entry.path for entry in packed)
+        self._changed.update(changed)
+
+    @property
+    def changed(self) -> list[str]:
+        """Paths of files that never held still: the backup holds one of their states."""
+        return sorted(text_of(path) for path in self._changed)
 
     def totals(self) -> Totals:
         """Count what is known now."""
@@ -126,6 +144,8 @@ class Scan:
             ).fetchall()
             for (path,) in replaced:
                 database.execute("DELETE FROM temp.scan WHERE path > ? AND path < ?", _below(path))
+            database.execute("DELETE FROM temp.before")
+            database.execute(_KEEP)
             database.execute(_MERGE)
             (files,) = database.execute("SELECT count(*) FROM temp.found WHERE type = 'file'").fetchone()
             database.execute("DELETE FROM temp.found")
@@ -164,6 +184,12 @@ INSERT OR REPLACE INTO temp.scan ({_COLUMNS})
 SELECT f.* FROM temp.found f LEFT JOIN temp.scan s ON s.path = f.path
 WHERE s.path IS NULL OR NOT {_SAME}
 """  # noqa: S608 - written in this file
+# The packed states of files that look different now, should these be gone before anybody can read them.
+_KEEP = f"""
+INSERT INTO temp.before SELECT s.* FROM temp.scan s JOIN temp.found f ON f.path = s.path
+WHERE s.pack IS NOT NULL AND f.type = 'file' AND NOT {_SAME}
+"""  # noqa: S608 - written in this file
+_AS_BEFORE = "INSERT INTO temp.scan SELECT * FROM temp.before WHERE path = ?"
 
 
 def _below(path: bytes) -> tuple[bytes, bytes]:

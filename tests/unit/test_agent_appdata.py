@@ -16,77 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto, incremental, packs
+from loomio_backup import packs
 from loomio_backup.appdata import ScanEntry, bytes_of, resolve_roots, text_of
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import AppDataSource
 from loomio_backup.errors import DamagedObject, SourceError
-from loomio_backup.index import read_index, write_index
-from loomio_backup.objects import read_object
-from loomio_backup.scan import Scan
+from loomio_backup.index import read_index
 
-IDENTITY = crypto.generate_identity()
-IDENTITIES = crypto.parse_identities(IDENTITY)
-RECIPIENTS = [crypto.recipient_of(IDENTITY)]
-
-
-class Tree:
-    """A source, a catalogue, and the packs that were written."""
-
-    def __init__(self, root: Path, catalogue: Catalogue) -> None:
-        self.root = root / "storage"
-        self.root.mkdir()
-        self.out = root
-        self.catalogue = catalogue
-        self.scan = Scan(catalogue, {"storage": self.root})
-        self.changed: list[str] = []
-        self.packs: set[str] = set()
-
-    def pack(self) -> list[str]:
-        """Pack what is not packed yet; returns the packs' names."""
-        incremental.assign_packs(self.catalogue, self.scan, self.scan.roots, self.packs)
-        names = []
-        for lot in packs.batches(self.scan):
-            name = packs.pack_name()
-            _, contents = packs.write_pack(name, lot, self.scan.roots, self.out / name, RECIPIENTS)
-            self.scan.set_packed(contents.packed, contents.vanished)
-            self.catalogue.add_packed(incremental.packed_rows(contents.packed))
-            self.packs.add(name)
-            self.changed += contents.changed
-            names.append(name)
-        return names
-
-    def entries(self) -> dict[str, ScanEntry]:
-        """What the index says, read back from the index."""
-        path = self.out / "index"
-        path.unlink(missing_ok=True)
-        write_index(self.scan, path, RECIPIENTS)
-        with read_object(path, IDENTITIES) as source:
-            found = list(read_index(source))
-        assert [entry.path for entry in found] == sorted(entry.path for entry in found)
-        return {text_of(entry.path): entry for entry in found}
-
-    def members(self, pack: str) -> Iterator[tuple[str, bytes]]:
-        """Names and contents, in order, as a tar of the format would give them."""
-        with (
-            read_object(self.out / pack, IDENTITIES) as source,
-            tarfile.open(fileobj=io.BytesIO(source.read()), errors="surrogateescape") as tar,
-        ):
-            for member in tar:
-                content = tar.extractfile(member)
-                assert content is not None
-                yield member.name, content.read()
-
-    def check(self) -> None:
-        """Every file of the index is in its pack with the index's hash, as the last member of its name."""
-        contents: dict[str, dict[str, bytes]] = {}
-        for path, entry in self.entries().items():
-            if entry.type == "file":
-                assert entry.pack is not None
-                if entry.pack not in contents:
-                    contents[entry.pack] = dict(self.members(entry.pack))
-                data = contents[entry.pack][path]
-                assert (len(data), hashlib.sha256(data).hexdigest()) == (entry.size, entry.sha256)
+from .agent_tree import IDENTITY, RECIPIENTS, Tree
 
 
 @pytest.fixture
@@ -261,7 +198,7 @@ def test_a_file_that_changes_while_it_is_read(tree: Tree, change: str) -> None:
     stop.set()
     disturber.join()
     tree.check()
-    assert tree.changed == ["storage/changing"]
+    assert tree.scan.changed == ["storage/changing"]
     names = [name for name, _ in tree.members(pack)]
     assert names == ["storage/before", *["storage/changing"] * 3, "storage/z after"]
 

@@ -20,7 +20,7 @@ from loomio_backup.restore_files import Staging, remove_staged
 from loomio_backup.restore_switch import switch_files
 from loomio_backup.scan import Scan
 
-from .test_agent_appdata import IDENTITIES, RECIPIENTS, Tree
+from .agent_tree import IDENTITIES, RECIPIENTS, Tree
 
 ID = "0123abcd"
 

@@ -19,7 +19,7 @@ from typing import Literal
 from loomio_backup import clock
 from loomio_backup.catalogue_database import Database, open_database
 from loomio_backup.errors import CatalogueError
-from loomio_backup.manifest import Manifest, ObjectEntry, parse, payload_of
+from loomio_backup.manifest import Manifest, ObjectEntry, ObjectKind, parse, payload_of
 from loomio_backup.stores.base import StoredObject
 
 _SUMMARY = "name, instance, generation, sequence, snapshot_at, stored_bytes"
@@ -67,6 +67,16 @@ class Run:
     outcome: Outcome
     backup: str | None
     error: str | None
+
+
+@dataclass(frozen=True)
+class Believed:
+    """What is known about an object in a store, and its id (None where names are enough). `sending`: begun,
+    not confirmed.
+    """
+
+    state: Literal["sending", "confirmed", "damaged"]
+    id: str | None
 
 
 class Session:
@@ -211,6 +221,13 @@ class Catalogue:
             raise CatalogueError(f"the catalogue does not know the backup {summary.name}.")
         return parse(*row)
 
+    def manifest(self, name: str) -> Manifest | None:
+        """The manifest of a backup by its name, as far as it is known."""
+        row = self.database.execute(
+            "SELECT payload, object FROM manifests WHERE name = ?", (name,)
+        ).fetchone()
+        return None if row is None else parse(*row)
+
     def manifest_digest(self, object_name: str) -> str | None:
         """The SHA-256 (hex, as stored) of a manifest that was verified, by its object's name."""
         query = "SELECT stored_sha256 FROM manifests WHERE object = ?"
@@ -234,6 +251,11 @@ class Catalogue:
         """What is known about an object."""
         row = self.database.execute("SELECT entry FROM objects WHERE name = ?", (name,)).fetchone()
         return None if row is None else ObjectEntry(**json.loads(row[0]))
+
+    def entries(self, kind: ObjectKind) -> list[ObjectEntry]:
+        """What is known about all objects of a kind."""
+        rows = self.database.execute("SELECT entry FROM objects WHERE kind = ? ORDER BY name", (kind,))
+        return [ObjectEntry(**json.loads(entry)) for (entry,) in rows.fetchall()]
 
     def forget_object(self, name: str) -> None:
         """Forget an object (and what it holds, if it is a pack) that no store holds any more."""
@@ -287,6 +309,13 @@ class Catalogue:
     def sent_to(self, store: str) -> dict[str, str | None]:
         """The objects whose sending was begun and not confirmed, by name: the ids they were to get."""
         return self._ids(store, "sending")
+
+    def believed(self, store: str, name: str) -> Believed | None:
+        """What is known about an object in a store; None when it has nothing to do with it."""
+        row = self.database.execute(
+            "SELECT state, id FROM stored WHERE store = ? AND object = ?", (store, name)
+        ).fetchone()
+        return None if row is None else Believed(*row)
 
     def holders(self, name: str) -> list[str]:
         """The stores that have to do with an object: it was sent there, or is about to be."""

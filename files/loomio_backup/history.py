@@ -133,8 +133,10 @@ class Reader:
     def _fetch(self, store: Store, stored: StoredObject) -> Summary:
         # Not in the spool: listing does not hold the lock under which the spool is cleared.
         with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
-            path = Path(directory) / stored.name
-            store.get(stored, path)
+            path = store.source_path(stored.name)
+            if path is None:
+                path = Path(directory) / stored.name
+                store.get(stored, path)
             _, sha256, md5 = objects.hash_file(path)
             known = self._catalogue.known_manifest(replace(stored, sha256=sha256))
             if known is not None:
@@ -143,3 +145,27 @@ class Reader:
             if manifest.manifest_name != stored.name:
                 raise ManifestError(f"{stored.name} holds the manifest of another backup, {manifest.name}.")
             return self._catalogue.add_manifest(manifest, sha256, md5)
+
+
+def remember(catalogue: Catalogue, history: History) -> None:
+    """Bring the catalogue up to date with what a store holds: what is gone is forgotten, what was not known
+    (the catalogue was lost, or is new) is learned. Only for the holder of the lock. Missing manifests stay
+    known, because they stay missing.
+    """
+    kind = history.store
+    with catalogue.transaction():
+        known, sent, damaged = catalogue.stored_in(kind), catalogue.sent_to(kind), catalogue.damaged_in(kind)
+        for name in [*history.gone, *(name for name in damaged if name not in history.objects)]:
+            catalogue.forget_stored(kind, name)
+        manifests = {summary.name + SUFFIX for summary in history.backups}
+        for name, stored in history.objects.items():
+            entry = catalogue.entry(name)
+            if name in sent or (entry is None and name not in manifests and not name.endswith(PIN_SUFFIX)):
+                continue
+            right = entry is None or stored.matches(entry.digests)
+            if not right or name not in known or known[name] != stored.id:
+                # What was read and found damaged stays so where only sizes can be compared.
+                believed = right and (name not in damaged or stored.md5 is not None)
+                catalogue.add_stored(kind, stored)
+                if not believed:
+                    catalogue.mark_damaged(kind, name)

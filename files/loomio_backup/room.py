@@ -5,13 +5,11 @@ system: below a floor the backup is not begun, the local store takes nothing, a 
 local store has to stop first, so that the spool still has room for what is on its way to Drive.
 """
 
-import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from loomio_backup.errors import BackupError, RestoreError, StoreFull
-from loomio_backup.manifest import SUFFIX
 from loomio_backup.progress import bytes_text
 
 FLOOR = 512_000_000
@@ -42,6 +40,11 @@ def require_spool(spool: Path, needed: int = 0) -> None:
         )
 
 
+def fits_spool(spool: Path, needed: int) -> bool:
+    """Whether so many bytes more in the spool leave the floor."""
+    return free(spool) - needed >= FLOOR
+
+
 def require_local_store(folder: Path, name: str, size: int, reserve: int) -> None:
     """Raise StoreFull when `name` (of `size` bytes) in the local store would leave too little: twice the
     floor, and `reserve` bytes for the spool.
@@ -51,7 +54,9 @@ def require_local_store(folder: Path, name: str, size: int, reserve: int) -> Non
         raise StoreFull(
             f"{name} ({bytes_text(size)}) was not put into the local store {folder}: its disk has "
             f"{bytes_text(found)} free, and {bytes_text(keep)} have to stay free for the database and the "
-            f"next backups. The backups in it are untouched. {_deletable(folder)}"
+            "next backups. The backups in it are untouched. Free some of this disk, use a larger one, or "
+            "keep fewer backups (backup.local.retention in the settings): loomio-backup prune --dry-run says "
+            "what keeps those that are there."
         )
 
 
@@ -74,21 +79,3 @@ def require_restore(name: str, needs: Mapping[Path, int]) -> None:
                 f"{bytes_text(FLOOR)} have to stay free. Nothing live was changed. Make room on that disk, "
                 "or use a larger one, then run the same again."
             )
-
-
-def _deletable(folder: Path) -> str:
-    """What may be removed by hand, as long as no verb does it.
-
-    Objects of one backup follow those of the one before, and its manifest comes last; no backup shares
-    objects with another.
-    """
-    manifests = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
-    if len(manifests) < 2:
-        return "Use a larger disk for it (backup.local.path in the settings), or free some of this one."
-    oldest = shlex.quote(str(manifests[0]))
-    return (
-        f"Free some of this disk, or remove the oldest of its {len(manifests)} backups, "
-        f"{manifests[0].name.removesuffix(SUFFIX)}: "
-        f"find {shlex.quote(str(folder))} -type f ! -newer {oldest} -delete  (with a later manifest's name, "
-        "never the newest's, it removes that backup and all before it)."
-    )

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploys.console import deploy, secrets
+from deploys.console import authorize, deploy, secrets
 from inventories.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 from inventories.settings import VARIABLE as SETTINGS_VARIABLE
 from inventories.validation import SettingsError
 
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "secrets": (secrets.main, "make and edit the encrypted secrets file"),
+    "authorize": (authorize.main, "get a Google account's consent to keep the backups in its Drive"),
     "deploy": (deploy.main, "run one of the deploys, with exit codes that a scheduler can trust"),
 }
 

@@ -234,8 +234,9 @@ def test_settings_that_need_a_secret_which_is_not_there(desk: Desk) -> None:
         file.write("backup:\n  drive: {}\n")
     the_one_line(
         *pi(desk),
-        f"{desk.secrets}: drive.credentials is missing, and the settings have backup.drive turned on. Put "
-        "it in with: loomio-pi secrets edit",
+        f"{desk.secrets}: drive.credentials is missing, and the settings have backup.drive turned on. Get "
+        "access with: loomio-pi authorize (for a service account, put its JSON in with: loomio-pi secrets "
+        "edit)",
     )
 
 

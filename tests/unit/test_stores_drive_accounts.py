@@ -81,7 +81,7 @@ def test_reading_makes_no_folder(bench: DriveBench) -> None:
 def test_a_dead_refresh_token(bench: DriveBench, made: Sample) -> None:
     secret = bench.lab.register_user()
     bench.lab.revoke(secret)
-    _refused(bench.store(secret), made, StoreAuth, "invalid_grant", "untouched", "loomio-pi secrets edit")
+    _refused(bench.store(secret), made, StoreAuth, "invalid_grant", "untouched", "loomio-pi authorize")
 
 
 def test_a_token_that_dies_between_two_requests(bench: DriveBench, made: Sample) -> None:
@@ -127,7 +127,7 @@ def test_trash_counts_against_the_room(bench: DriveBench, tmp_path: Path) -> Non
     store = bench.store(secret)
     first, second = sample(tmp_path, 1000, 1), sample(tmp_path, 1000, 2)
     stored = store.put("first", first.path, first.digests)
-    drive = store._drive()
+    drive = store._drive
     drive.call("trashing", drive.files.update(fileId=stored.id, body={"trashed": True}), bool)
     assert list(store.list()) == []
     with pytest.raises(StoreFull):
@@ -139,7 +139,7 @@ def test_trash_counts_against_the_room(bench: DriveBench, tmp_path: Path) -> Non
 def test_a_folder_that_was_deleted(bench: DriveBench, made: Sample) -> None:
     store = bench.user_store()
     store.put("before", made.path, made.digests)
-    drive = store._drive()
+    drive = store._drive
     drive.call("deleting", drive.files.delete(fileId=_folder(bench)["id"]), bool)
     _refused(store, made, StoreNotFound, "does not exist", "Nothing was stored")
 
@@ -149,7 +149,7 @@ def test_a_folder_in_the_trash(bench: DriveBench, made: Sample) -> None:
     store = bench.store(secret)
     store.put("before", made.path, made.digests)
     folder_id = _folder(bench)["id"]
-    drive = store._drive()
+    drive = store._drive
     drive.call("trashing", drive.files.update(fileId=folder_id, body={"trashed": True}), bool)
     for other in (bench.store(secret), bench.store(secret, folder_id=folder_id), store):
         _refused(other, made, StoreNotFound, "is in Drive's trash", "Restore the folder")
@@ -221,7 +221,7 @@ def test_a_service_account_in_somebodys_folder_is_refused(bench: DriveBench, mad
 
 
 def _share(bench: DriveBench, owner: DriveFolder, folder_id: str, email: str) -> None:
-    session = owner._drive()._session
+    session = owner._drive._session
     permission = {"type": "user", "role": "writer", "emailAddress": email}
     answer = session.post(f"{bench.emulator.url}drive/v3/files/{folder_id}/permissions", json=permission)
     assert answer.status_code == 200

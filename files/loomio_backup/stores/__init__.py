@@ -27,8 +27,8 @@ def open_stores(config: Config, drive_credentials: Mapping[str, Any] | None) -> 
         if drive_credentials is None:
             raise StoreAuth(
                 "Google Drive is configured as a store, but its credentials are missing. Nothing was done. "
-                "Put them in with `loomio-pi secrets edit` (drive.credentials), then run the setup deploy "
-                "again."
+                "Type `loomio-pi authorize` (for a service account put drive.credentials in with `loomio-pi "
+                "secrets edit`), then run the setup deploy again."
             )
         stores["drive"] = DriveFolder(config.stores.drive, drive_credentials)
     return stores

@@ -11,20 +11,37 @@ from dataclasses import dataclass
 from loomio_backup.errors import StoreAuth, StoreError, StoreFull, StoreUnavailable
 
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
-_FULL_REASONS = frozenset(
-    {
-        "storageQuotaExceeded",
-        "teamDriveFileLimitExceeded",
-        "numChildrenInNonRootLimitExceeded",
-        "quotaExceeded",
-    }
-)
+_FREE_SPACE = "Empty the trash of that account (it counts), free or buy space"
+# Each followed by what to do; the sentence goes on with "then …".
+_FULL_REASONS = {
+    "storageQuotaExceeded": _FREE_SPACE,
+    "quotaExceeded": _FREE_SPACE,
+    "teamDriveFileLimitExceeded": "The shared drive holds as many files as Drive allows, its trash included: "
+    "remove some, or use another shared drive (backup.drive.shared_drive_id)",
+    "numChildrenInNonRootLimitExceeded": "The folder holds as many files as Drive allows: remove some, or "
+    "use another folder (backup.drive.folder_name)",
+}
+_LATER_REASONS = {
+    "dailyLimitExceeded": "the Google Cloud project of these credentials has used up its requests of the day",
+    "downloadQuotaExceeded": "this file was downloaded as often as Drive allows in a day",
+}
+_ACCESS_REASONS = {
+    "domainPolicy": "A policy of the account's organisation forbids it: ask its administrator to allow this "
+    "app to use Drive, or use an account outside of it",
+    "accessNotConfigured": "Enable the Google Drive API in the Google Cloud project of these credentials "
+    "(console.cloud.google.com, APIs and services)",
+    "appNotAuthorizedToFile": "With the scope drive.file an OAuth client may use only what it has made: use "
+    "the client that made these backups (it is in the recovery kit), or leave backup.drive.folder_id out",
+}
 _ROLE_REASONS = frozenset({"insufficientFilePermissions", "forbidden", "cannotAddParent"})
 _SCOPE_REASONS = frozenset(
     {"insufficientPermissions", "insufficientScopes", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 )
 _UNTOUCHED = "What Drive already holds is untouched."
-_AGAIN = "put new drive.credentials in with `loomio-pi secrets edit`, then run the setup deploy again"
+_AGAIN = (
+    "type `loomio-pi authorize` (for a service account put new drive.credentials in with `loomio-pi secrets "
+    "edit`), then run the setup deploy again"
+)
 
 
 @dataclass
@@ -49,6 +66,11 @@ class Refused(Exception):  # noqa: N818 - an answer, not a mishap
             or self.foreign  # else a login page's 404 would mean "your backups are gone"
             or (self.status == 403 and self.reason in _PASSING_REASONS)
         )
+
+    @property
+    def detail(self) -> str:
+        """Status and reason, for brackets."""
+        return f"{self.status} {self.reason}".strip()
 
     @property
     def about_role(self) -> bool:
@@ -80,43 +102,61 @@ def sentence(what: str, refused: Refused) -> StoreError:
     """The error to show for a refusal that will not pass by itself. `what` is what was attempted: "storing
     x.dump".
     """
-    detail = f"{refused.status} {refused.reason}".strip()
-    if refused.reason == "storageQuotaExceeded" and "Service Account" in refused.message:
+    detail, reason = refused.detail, refused.reason
+    if reason == "storageQuotaExceeded" and "Service Account" in refused.message:
         return service_account_without_storage()
-    if refused.reason in _FULL_REASONS:
+    if reason in _FULL_REASONS:
         return StoreFull(
-            f"Google Drive has no room left ({detail}): {what} failed. {_UNTOUCHED} "
-            "Empty the trash of that account (it counts), free or buy space, then run the backup again."
+            f"Google Drive has no room left ({detail}): {what} failed. {_UNTOUCHED} {_FULL_REASONS[reason]}, "
+            "then run the backup again."
+        )
+    if reason in _LATER_REASONS:
+        return StoreUnavailable(
+            f"Google Drive takes no more today ({detail}): {what} failed, because {_LATER_REASONS[reason]}. "
+            f"{_UNTOUCHED} It is open again within 24 hours; the next run tries again."
+        )
+    if reason in _ACCESS_REASONS:
+        return StoreAuth(
+            f"Google Drive refused ({detail}): {what} failed. {_UNTOUCHED} {_ACCESS_REASONS[reason]}, then "
+            "try again."
         )
     if refused.status == 401:
         return StoreAuth(
             f"Google Drive does not accept this Pi's credentials (401): {what} failed. {_UNTOUCHED} "
             f"Authorise again: {_AGAIN}."
         )
-    if refused.reason in _SCOPE_REASONS:
+    if reason in _SCOPE_REASONS:
         return StoreAuth(
             f"these Google credentials were not granted what {what} needs ({detail}). {_UNTOUCHED} "
             f"Authorise again with the scope drive.file: {_AGAIN}."
         )
     if refused.about_role:
-        return StoreAuth(
-            f"the account may not do this in the Drive folder ({detail}): {what} failed. {_UNTOUCHED} "
-            "Give it the role Contributor (to store) or Manager (to delete) there, then try again."
-        )
+        return may_not_store(what, refused)
     return StoreError(
         f"Google Drive refused ({detail}: {refused.message}): {what} failed. {_UNTOUCHED} "
         "Check the settings under backup.drive, then try again."
     )
 
 
-def may_not_delete(what: str, refused: Refused) -> StoreAuth:
-    """The role lets the account store, but not delete."""
-    detail = f"{refused.status} {refused.reason}".strip()
+def may_not_store(what: str, refused: Refused | None = None) -> StoreAuth:
+    """The role does not even let the account store."""
     return StoreAuth(
-        f"{what} failed: the account may store in the Drive folder, but not delete there ({detail}). "
-        f"{_UNTOUCHED} If this Pi is never to delete, set backup.drive.append_only and prune from another "
-        "machine; else give the account the role Manager there, then try again."
+        f"the account may not do this in the Drive folder{_in_brackets(refused)}: {what} failed. "
+        f"{_UNTOUCHED} Give it the role Contributor (to store) or Manager (to delete) there, then try again."
     )
+
+
+def may_not_delete(what: str, refused: Refused | None = None) -> StoreAuth:
+    """The role lets the account store, but not delete."""
+    return StoreAuth(
+        f"{what} failed: the account may store in the Drive folder, but not delete there"
+        f"{_in_brackets(refused)}. {_UNTOUCHED} If this Pi is never to delete, set backup.drive.append_only "
+        "and prune from another machine; else give the account the role Manager there, then try again."
+    )
+
+
+def _in_brackets(refused: Refused | None) -> str:
+    return f" ({refused.detail})" if refused else ""
 
 
 def service_account_without_storage() -> StoreAuth:

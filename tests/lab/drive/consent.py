@@ -63,7 +63,7 @@ class Consent:
     """The pages that a browser sees, and the grants that come of them.
 
     `device_interval` and `device_seconds` are what device codes are handed out with; `refresh_tokens` false
-    withholds refresh tokens.
+    withholds refresh tokens; `testing`: the app is not published.
     """
 
     def __init__(self, accounts: Accounts) -> None:
@@ -71,7 +71,8 @@ class Consent:
         self._lock = threading.Lock()
         self._codes: dict[str, _Code] = {}
         self._devices: dict[str, _Device] = {}
-        self.device_interval, self.device_seconds, self.refresh_tokens = 5.0, 1800.0, True
+        self.device_interval, self.device_seconds = 5.0, 1800.0
+        self.refresh_tokens, self.testing = True, False
 
     def handle(self, exchange: Exchange) -> Response:
         """GET and POST of both pages, and POST of a request for a device code."""
@@ -142,6 +143,8 @@ class Consent:
         if refresh and self.refresh_tokens:
             token = answer["refresh_token"] = "1//" + secrets.token_urlsafe(60)
             self._accounts.put_grant(Grant(token, email, client, scopes))
+            if self.testing:
+                answer["refresh_token_expires_in"] = 604799
         return answer | {"access_token": self._accounts.issue(email, client, scopes, token)}
 
     def _check_request(self, query: dict[str, str]) -> None:

@@ -280,9 +280,9 @@ def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:
             )
     if settings.backup.drive and secrets.drive.credentials is None:
         raise SettingsError(
-            f"{shown}: drive.credentials is missing, and the settings have backup.drive turned on. Get "
-            "access with: loomio-pi authorize (for a service account, put its JSON in with: loomio-pi secrets "
-            "edit)"
+            f"{shown}: drive.credentials is missing, and the settings have backup.drive turned on. "
+            "Get access with: loomio-pi authorize (for a service account, put its JSON in with: loomio-pi "
+            "secrets edit)"
         )
     if settings.backup.format == "fernet" and secrets.encryption.legacy_passphrase is None:
         raise SettingsError(

@@ -135,10 +135,7 @@ def credentials(settings: Settings, secrets: Secrets) -> dict[str, str | None]:
     encryption = secrets.encryption
     drive = secrets.drive.credentials if settings.backup.drive else None
     found: dict[str, str | None] = {
-        # The present identity first: what is new is opened more often than what is old.
-        names.IDENTITY: "\n".join(
-            one.get_secret_value() for one in (encryption.identity, *encryption.old_identities)
-        ),
+        names.IDENTITY: identities(secrets),
         names.SIGNING_KEY: encryption.signing_key.get_secret_value(),
         names.DRIVE: json.dumps(drive, indent=2, sort_keys=True) if drive else None,
         names.LEGACY_PASSPHRASE: encryption.legacy_passphrase.get_secret_value()
@@ -150,6 +147,12 @@ def credentials(settings: Settings, secrets: Secrets) -> dict[str, str | None]:
     if settings.encryption.offline_key:
         found[names.IDENTITY] = found[names.LEGACY_PASSPHRASE] = None
     return found
+
+
+def identities(secrets: Secrets) -> str:
+    """What opens the backups, one a line. The present one first: what is new is opened most often."""
+    encryption = secrets.encryption
+    return "\n".join(one.get_secret_value() for one in (encryption.identity, *encryption.old_identities))
 
 
 def _alerts(secrets: Secrets) -> str | None:

@@ -165,10 +165,12 @@ def key_problem(settings: Settings) -> str | None:
 
 def content_problem(target: Target) -> str | None:
     """Why files cannot be written from the settings as they are."""
-    try:
-        cron.on_calendar(target.settings.backup.schedule, target.settings.timezone)
-    except cron.CronError as error:
-        return f"backup.schedule cannot become a systemd timer: {error}."
+    backup = target.settings.backup
+    for name in ("schedule", "prune_schedule", "watch_schedule"):
+        try:
+            cron.on_calendar(getattr(backup, name), target.settings.timezone)
+        except cron.CronError as error:
+            return f"backup.{name} cannot become a systemd timer: {error}."
     try:
         environment.render(target.settings, target.secrets)
     except dotenv.DotenvError as error:

@@ -18,9 +18,10 @@ from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import REPLACE, live_data_sentence, restored
 from deploys.operations.run import complain, wait_until
-from deploys.steps import privilege, verification
+from deploys.steps import agent_config, privilege, verification
 from deploys.steps.paths import (
     BACKUP_TIMER,
+    LENT_IDENTITY,
     PROJECT,
     RESTORE_JOURNAL,
     RESTORE_OPTIONS,
@@ -102,6 +103,7 @@ def restore(host: Host, target: Target) -> None:
     """Bring the newest backup back, unless an interrupted recovery has done so already."""
     situation = _situation(host)
     replace = replace_wanted(host)
+    offline = target.settings.encryption.offline_key
     if situation.restored and not replace:
         logger.info(f"{host.print_prefix}The data was restored before; going on from there.")
         return
@@ -113,6 +115,8 @@ def restore(host: Host, target: Target) -> None:
         options=RESTORE_OPTIONS,
         replace=replace,
         finish=situation.unfinished,
+        lent_identity=LENT_IDENTITY,
+        identity=agent_config.identities(target.secrets) if offline else None,
     )
 
 

@@ -7,7 +7,7 @@ right only when the network has told it.
 
 import ctypes
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loomio_backup.progress import Ticker, say, seconds_text
@@ -22,6 +22,11 @@ _TIMEX_BYTES = 512  # struct timex has 208; its first field, modes, stays 0: onl
 def now() -> datetime:
     """The present moment by this Pi's clock, in UTC. Call it as `clock.now()`."""
     return datetime.now(UTC)
+
+
+def since_start() -> timedelta:
+    """How long ago this Pi was switched on."""
+    return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def synchronised() -> bool:

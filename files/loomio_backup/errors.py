@@ -32,6 +32,10 @@ class DamagedObject(CryptoError):
     """An encrypted object is truncated or altered; nothing of it may be believed."""
 
 
+class KeyringError(CryptoError):
+    """Keyring, identity and configuration do not belong together."""
+
+
 class SignatureError(CryptoError):
     """A signature does not belong to what it claims to sign."""
 

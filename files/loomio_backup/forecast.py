@@ -25,7 +25,7 @@ class Used:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`full_on` is None when it will not be full in ten years, or when that is not known; `text` says which."""
+    """`full_on` is None when it will not be full in ten years, or when nobody knows; `text` says which."""
 
     full_on: date | None
     text: str
@@ -41,9 +41,9 @@ def forecast(rows: Sequence[Used], place: str) -> Forecast:
     recent = [row for row in rows if last.day - row.day <= _WINDOW]
     days = (last.day - min(row.day for row in recent)).days
     if days < _LEAST_DAYS:
+        since = min(row.day for row in recent)
         return Forecast(
-            None,
-            f"When {place} will be full is not known yet: figures of {days + 1} {_days(days + 1)} say too little.",
+            None, f"When {place} will be full is not known yet: there are figures since {since} only."
         )
     growth = _slope(recent)
     left = max(0, last.total - last.used)
@@ -64,7 +64,3 @@ def _slope(rows: Sequence[Used]) -> float:
     return (
         sum((day - mean_day) * (row.used - mean_used) for day, row in zip(days, rows, strict=True)) / spread
     )
-
-
-def _days(count: int) -> str:
-    return "day" if count == 1 else "days"

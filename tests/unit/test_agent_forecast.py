@@ -38,8 +38,8 @@ def test_a_full_one_is_full_today() -> None:
 
 def test_what_is_not_known_is_said() -> None:
     assert "nobody has looked" in forecast([], "Drive").text
-    assert "figures of 1 day say too little" in forecast(_rows(14), "Drive").text
-    assert "figures of 2 days say too little" in forecast(_rows(1, 14), "Drive").text
+    assert "figures since 2026-11-01 only" in forecast(_rows(14), "Drive").text
+    assert "figures since 2026-11-01 only" in forecast(_rows(1, 14), "Drive").text
     assert "no limit" in forecast(_rows(1, 2, 3, 4, 5, total=None), "Drive").text
     for rows in (_rows(5, 5, 5, 5), _rows(9, 8, 7, 6), _rows(1, 1, 1, 1.0000001)):
         found = forecast(rows, "Drive")

@@ -10,15 +10,18 @@ from loomio_backup.errors import StoreAuth
 from loomio_backup.stores.base import Store, StoredObject
 from loomio_backup.stores.drive import DriveFolder
 from loomio_backup.stores.local import LocalFolder
+from loomio_backup.stores.patience import Backoff
 
 __all__ = ["Store", "StoredObject", "open_stores"]
 
 
-def open_stores(config: Config, drive_credentials: Mapping[str, Any] | None) -> dict[str, Store]:
+def open_stores(
+    config: Config, drive_credentials: Mapping[str, Any] | None, backoff: Backoff | None = None
+) -> dict[str, Store]:
     """Every store that the configuration names, by kind; nothing is contacted yet.
 
-    `drive_credentials` is the dictionary of Google's JSON file. Raises StoreAuth when Drive is configured
-    without it.
+    `drive_credentials` is the dictionary of Google's JSON file; `backoff` is how patient to be with Drive.
+    Raises StoreAuth when Drive is configured without credentials.
     """
     stores: dict[str, Store] = {}
     if config.stores.local is not None:
@@ -30,5 +33,5 @@ def open_stores(config: Config, drive_credentials: Mapping[str, Any] | None) -> 
                 "Type `loomio-pi authorize` (for a service account put drive.credentials in with `loomio-pi "
                 "secrets edit`), then run the setup deploy again."
             )
-        stores["drive"] = DriveFolder(config.stores.drive, drive_credentials)
+        stores["drive"] = DriveFolder(config.stores.drive, drive_credentials, backoff)
     return stores

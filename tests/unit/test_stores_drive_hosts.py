@@ -57,7 +57,7 @@ if kind != "token":
     listing.http.session.credentials.token = "at hand"
 source = Path(folder) / "source"
 source.write_bytes(b"x")
-create = lambda media: drive.files.create(media_body=media)
+create = drive.files.create
 kinds = {
     "token": lambda: drive.call("listing", listing, bool),
     "metadata": lambda: drive.call("listing", listing, bool),

@@ -9,34 +9,43 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
-from loomio_backup.errors import StoreNotFound
+from loomio_backup.errors import StoreError, StoreFull, StoreNotFound
 
 PARTIAL = ".partial"
 _UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
+_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM)
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def require_mounted(path: Path, mount_point: Path | None) -> None:
     """StoreNotFound unless a file system is mounted at `mount_point`, and `path` (or what there is of it)
-    lies on it.
+    lies on it. A systemd unit that may write there has a mount of the same file system at that place, even
+    when no disk is: so it is the device that tells.
     """
     if mount_point is None:
         return
     device = _device(mount_point)
     if device is None or device == _device(mount_point.resolve().parent):
-        raise not_mounted(path, mount_point)
-    there = path
-    while (found := _device(there)) is None:
-        there = there.parent
-    if found != device:
-        raise not_mounted(path, mount_point)
+        raise _not_mounted(path, mount_point)
+    if _device(existing(path)) != device:
+        raise _not_mounted(path, mount_point)
 
 
-def not_mounted(path: Path, mount_point: Path) -> StoreNotFound:
-    """The disk is not there."""
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _not_mounted(path: Path, mount_point: Path) -> StoreNotFound:
     return StoreNotFound(
         f"no disk is mounted at {mount_point}, where the local store {path} should be. Nothing was written, "
         "and nothing was put on the SD card instead; the backups on the disk are as they were. Plug the disk "
@@ -45,13 +54,11 @@ def not_mounted(path: Path, mount_point: Path) -> StoreNotFound:
 
 
 def _device(path: Path) -> int | None:
-    """The device that `path` lies on; None where it does not exist. Opening it lets an automount happen."""
+    """The device that `path` lies on; None where there is nothing. Opening it lets an automount happen."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.EIO):
+        if error.errno in (*_ABSENT, *_GONE):
             return None
         raise
     try:
@@ -64,10 +71,10 @@ def _device(path: Path) -> int | None:
 def opened(path: Path, mount_point: Path | None) -> Iterator[int]:
     """A handle of the folder `path`, which is on the right disk; FileNotFoundError when it is absent."""
     require_mounted(path, mount_point)
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = os.open(path, _FOLDER)
     try:
         if mount_point is not None and os.fstat(handle).st_dev != _device(mount_point):
-            raise not_mounted(path, mount_point)
+            raise _not_mounted(path, mount_point)
         yield handle
     finally:
         os.close(handle)
@@ -76,7 +83,10 @@ def opened(path: Path, mount_point: Path | None) -> Iterator[int]:
 def make_private(path: Path, mount_point: Path | None) -> None:
     """Make the folder where it is absent, and close it to everybody else where the file system can."""
     require_mounted(path, mount_point)
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if mount_point is None:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    else:
+        _make_below(mount_point, path)
     with opened(path, mount_point) as folder:
         try:
             os.fchmod(folder, 0o700)
@@ -86,22 +96,38 @@ def make_private(path: Path, mount_point: Path | None) -> None:
                 raise
 
 
+def _make_below(mount_point: Path, path: Path) -> None:
+    """Like mkdir -p, but nothing is made on another disk, should this one go away meanwhile."""
+    with contextlib.ExitStack() as stack, opened(mount_point, mount_point) as handle:
+        for part in path.relative_to(mount_point).parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=handle)
+            handle = os.open(part, _FOLDER, dir_fd=handle)
+            stack.callback(os.close, handle)
+
+
 def remove_leftovers(folder: int) -> None:
     """Remove unfinished files of writers that are gone: whoever still writes holds a lock."""
-    for name in os.listdir(folder):
+    for name in names(folder):
         if not (name.startswith(".") and name.endswith(PARTIAL)):
             continue
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(name, dir_fd=folder)
-            finally:
-                os.close(handle)
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open_file(name, folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=folder)
+
+
+def names(folder: int) -> list[str]:
+    """Of everything in the folder, hidden files included."""
+    return sorted(os.listdir(folder))
+
+
+def open_file(name: str, folder: int) -> BufferedReader:
+    """A file of the folder, for reading."""
+    return os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder), "rb")
 
 
 @contextlib.contextmanager
-def new_file(name: str, folder: int | None = None) -> Iterator[IO[bytes]]:
+def new_file(name: str, folder: int | None = None) -> Iterator[BinaryIO]:
     """A new file that nobody else may read, locked while it is written; removed if the block fails."""
     _unlink(name, folder)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -119,6 +145,15 @@ def _unlink(name: str, folder: int | None) -> None:
         os.unlink(name, dir_fd=folder)
 
 
+def status(name: str, folder: int) -> os.stat_result | None:
+    """Of a file in the folder; None when there is no such file."""
+    try:
+        found = os.stat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
 def sync_folder(folder: int) -> None:
     """Make names durable. Some file systems of other worlds have no such thing for folders."""
     try:
@@ -126,3 +161,32 @@ def sync_folder(folder: int) -> None:
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
+
+
+def sentence(path: Path, error: OSError) -> StoreError:
+    """What an error of the system means for the local store at `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(
+            f"no room left in {path}. The backups in it are untouched, the new one is not in it. "
+            "Free some space (or use a larger disk) and run the backup again."
+        )
+    if error.errno == errno.EFBIG:
+        return StoreFull(
+            f"the disk of {path} cannot hold a file of that size (FAT32 ends at 4 GiB). The backups in it "
+            "are untouched, the new one is not in it. Use a disk that is formatted as ext4 or exFAT."
+        )
+    if error.errno == errno.EROFS:
+        return StoreError(
+            f"the disk of {path} is read-only (a file system that found itself damaged becomes so). What it "
+            "holds was not changed. Look at `sudo dmesg`, check the disk with fsck, mount it again."
+        )
+    if error.errno in _GONE:
+        return StoreError(
+            f"the disk of {path} does not answer ({error.strerror}): it was unplugged, or it is dying. "
+            "Nothing is known to be lost. Look at `sudo dmesg` and at its cable; then try again, or use "
+            "another disk."
+        )
+    return StoreError(
+        f"the local store {path} cannot be used ({error.strerror or error}). What it holds was not changed. "
+        "Check that the disk is there and writable."
+    )

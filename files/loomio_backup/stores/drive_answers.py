@@ -63,6 +63,16 @@ class FileAnswer(_Answer):
         return StoredObject(self.name, self.size, self.md5, self.sha256, self.id, self.created)
 
 
+class Rights(_Answer):
+    """What the account may do with what is in a folder. Drive tells of deleting and trashing in shared drives
+    only.
+    """
+
+    add: bool = Field(alias="canAddChildren")
+    delete: bool = Field(False, alias="canDeleteChildren")
+    trash: bool = Field(False, alias="canTrashChildren")
+
+
 class FolderAnswer(_Answer):
     """A file that should be a folder; `drive_id` only in a shared drive."""
 
@@ -70,6 +80,12 @@ class FolderAnswer(_Answer):
     mime_type: Text = Field(alias="mimeType")
     trashed: bool
     drive_id: Text | None = Field(None, alias="driveId")
+
+
+class RightsAnswer(FolderAnswer):
+    """A folder, and what the account may do there."""
+
+    rights: Rights = Field(alias="capabilities")
 
 
 class Quota(_Answer):

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 import requests
 from google.auth.transport.requests import AuthorizedSession
 from googleapiclient import discovery, discovery_cache
-from googleapiclient.http import HttpRequest, MediaUpload
+from googleapiclient.http import HttpRequest
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreDamaged, StoreError
@@ -110,7 +110,7 @@ class DriveClient:
     def upload(
         self,
         what: str,
-        start: Callable[[MediaUpload], HttpRequest],
+        start: Callable[..., HttpRequest],
         path: Path,
         size: int,
         progress: Progress | None,
@@ -119,10 +119,11 @@ class DriveClient:
     ) -> _Answer:
         """Run a resumable upload to its end; the finished file's JSON as `read` understands it.
 
-        `start` makes the create or update request. An expired session is started over.
+        `start(media_body=…)` makes the create or update request. An expired session is started over.
         """
         chunks = FileChunks(path, size, chunk_size(self._bandwidth.limit))
-        return Upload(start(chunks), chunks, memory).run(what, Patience(self._backoff, what), progress, read)
+        upload = Upload(start(media_body=chunks), chunks, memory)
+        return upload.run(what, Patience(self._backoff, what), progress, read)
 
     def download(
         self, what: str, file_id: str, target: BinaryIO, size: int, progress: Progress | None

@@ -2,6 +2,7 @@
 is not there.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreError, StoreNotFound
-from loomio_backup.stores.drive_answers import FileAnswer, FolderAnswer, IdAnswer, IdsAnswer, PageAnswer
-from loomio_backup.stores.drive_errors import Refused, sentence, service_account_without_storage
+from loomio_backup.stores.drive_answers import (
+    FileAnswer,
+    FolderAnswer,
+    IdAnswer,
+    IdsAnswer,
+    PageAnswer,
+    RightsAnswer,
+)
+from loomio_backup.stores.drive_errors import (
+    Refused,
+    may_not_delete,
+    may_not_store,
+    sentence,
+    service_account_without_storage,
+)
 
 if TYPE_CHECKING:
     from loomio_backup.stores.drive_client import DriveClient
@@ -20,10 +34,24 @@ FOLDER_TYPE = "application/vnd.google-apps.folder"
 
 @dataclass(frozen=True)
 class Folder:
-    """A Drive folder, and the shared drive that it lies in (None: somebody's My Drive)."""
+    """A Drive folder, and the shared drive that it lies in (None: somebody's My Drive).
+
+    `others` are more folders of that name. Lists lag behind, so that two processes may have made one each:
+    what is in any of them counts, new objects go into the oldest.
+    """
 
     id: str
     drive_id: str | None
+    others: tuple[str, ...] = ()
+
+    @property
+    def all_ids(self) -> tuple[str, ...]:
+        """Every folder to look into."""
+        return self.id, *self.others
+
+    def holds(self, parents: list[str]) -> bool:
+        """Whether a file with these parents is in one of them."""
+        return not set(self.all_ids).isdisjoint(parents)
 
 
 def quoted(text: str) -> str:
@@ -32,26 +60,65 @@ def quoted(text: str) -> str:
 
 
 class FolderFinder:
-    """Resolves the settings to a folder. Remembers nothing, so that a vanished folder is noticed."""
+    """Resolves the settings to a folder, once for all threads that use a store and its clones."""
 
     def __init__(self, settings: DriveStore, secret: Mapping[str, Any]) -> None:
         self._settings = settings
         # A service account that acts for itself owns no storage: it can use a shared drive, never a My Drive.
         self._homeless = secret.get("type") == "service_account" and settings.subject is None
+        self._lock = threading.Lock()
+        self._found: Folder | None = None
 
     def find(self, drive: "DriveClient", create: bool) -> Folder | None:
         """The folder; None when it is known by name only, does not exist yet, and `create` is false.
 
         With `create` it is made where absent, and refused where nothing could be stored in it.
         """
+        with self._lock:
+            if self._found is None:
+                self._found = self._look(drive, create)
+            if create and self._found is not None:
+                self._require_home(self._found)
+            return self._found
+
+    def forget(self) -> None:
+        """Look again at the next use."""
+        with self._lock:
+            self._found = None
+
+    def require_rights(self, drive: "DriveClient", folder: Folder) -> None:
+        """Raise what a backup would meet: the folder is gone or in the trash, or the role is not enough."""
+        what = "storing in the Drive folder"
+        request = drive.files.get(
+            fileId=folder.id,
+            supportsAllDrives=True,
+            fields="id,mimeType,trashed,driveId,capabilities(canAddChildren,canDeleteChildren,canTrashChildren)",
+        )
+        with self.told(what):
+            answer = drive.call(what, request, RightsAnswer.model_validate)
+        if answer.trashed:
+            raise self.in_trash()
+        if not answer.rights.add:
+            raise may_not_store(what)
+        # Drive tells of deleting only in shared drives; in a My Drive, an owner always may.
+        if (
+            answer.drive_id
+            and not self._settings.append_only
+            and not (answer.rights.delete or answer.rights.trash)
+        ):
+            raise may_not_delete("deleting in the Drive folder")
+
+    def _require_home(self, folder: Folder) -> None:
+        if self._homeless and folder.drive_id is None:
+            raise service_account_without_storage()
+
+    def _look(self, drive: "DriveClient", create: bool) -> Folder | None:
         settings = self._settings
         if self._homeless and not settings.folder_id and not settings.shared_drive_id:
             raise service_account_without_storage()
         folder = self._by_id(drive, settings.folder_id) if settings.folder_id else self._by_name(drive)
         if folder is None and create:
             folder = self._make(drive)
-        if folder is not None and create and self._homeless and folder.drive_id is None:
-            raise service_account_without_storage()
         return folder
 
     @contextmanager
@@ -113,7 +180,8 @@ class FolderFinder:
         if found and found[0].trashed:
             # A new folder beside it would hide that all backups are about to be deleted with the trash.
             raise self.in_trash()
-        return Folder(found[0].id, drive_id) if found else None
+        present = [answer.id for answer in found if not answer.trashed]
+        return Folder(present[0], drive_id, tuple(present[1:])) if present else None
 
     def _make(self, drive: "DriveClient") -> Folder:
         what, drive_id = "making the Drive folder", self._settings.shared_drive_id

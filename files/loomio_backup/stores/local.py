@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from loomio_backup import clock
-from loomio_backup.errors import StoreConflict, StoreDamaged, StoreError, StoreFull, StoreNotFound
+from loomio_backup.errors import StoreConflict, StoreDamaged, StoreError, StoreNotFound
 from loomio_backup.stores import disk, probe
 from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory, check_name, check_source
 
@@ -48,17 +49,14 @@ class LocalFolder:
         """See Store.space: of the file system that the folder is, or will be, on."""
         with self._told():
             disk.require_mounted(self._path, self._mount_point)
-            there = self._path
-            while not there.exists():
-                there = there.parent
-            found = os.statvfs(there)
-            block = found.f_frsize
-            used = (found.f_blocks - found.f_bfree) * block
-            return Space(found.f_blocks * block, used, found.f_bavail * block)
+            found = os.statvfs(disk.existing(self._path))
+        block = found.f_frsize
+        used = (found.f_blocks - found.f_bfree) * block
+        return Space(found.f_blocks * block, used, found.f_bavail * block)
 
     def source_path(self, name: str) -> Path | None:
-        """See Store.source_path."""
-        return self._path / name if self.stat(name) is not None else None
+        """See Store.source_path; None also for what is not there."""
+        return None if self.stat(name) is None else self._path / name
 
     def verify_access(self) -> None:
         """See Store.verify_access."""
@@ -88,14 +86,14 @@ class LocalFolder:
         check_name(name)
         check_source(name, path, digests)
         found = self.stat(name)
-        if found is not None:
-            if self._hash(name) != (digests.stored_size, digests.stored_sha256):
-                raise StoreConflict(
-                    f"{self._path / name} exists with other content. It was left as it is, and {name} was "
-                    "not stored. Move that file away and run the backup again."
-                )
-            return found
-        return self._write(name, path, digests, progress)
+        if found is None:
+            return self._write(name, path, digests, progress)
+        if (found.size, self._sha256(name)) != (digests.stored_size, digests.stored_sha256):
+            raise StoreConflict(
+                f"{self._path / name} exists with other content. It was left as it is, and {name} was "
+                "not stored. Move that file away and run the backup again."
+            )
+        return found
 
     def replace(self, name: str, path: Path, digests: "Digests") -> StoredObject:
         """See Store.replace."""
@@ -119,8 +117,8 @@ class LocalFolder:
             )
         partial = destination.with_name(f".{destination.name}{disk.PARTIAL}")
         try:
-            with disk.new_file(str(partial)) as target, (self._path / name).open("rb") as source:
-                _copy(source, target, progress)
+            with disk.new_file(str(partial)) as target, self._read(name) as source:
+                _copy(self._path / name, source, target, progress)
             partial.replace(destination)
         except OSError as error:
             raise StoreError(
@@ -132,9 +130,9 @@ class LocalFolder:
     def list(self) -> Iterator[StoredObject]:
         """See Store.list; an absent folder holds nothing, an absent disk is an error."""
         with self._told():
-            disk.require_mounted(self._path, self._mount_point)
             try:
-                names = sorted(entry.name for entry in self._path.iterdir() if entry.is_file())
+                with disk.opened(self._path, self._mount_point) as folder:
+                    names = disk.names(folder)
             except FileNotFoundError:
                 return
         for name in names:
@@ -147,9 +145,14 @@ class LocalFolder:
         with self._told():
             try:
                 with disk.opened(self._path, self._mount_point) as folder:
-                    return _describe(name, folder)
+                    status = disk.status(name, folder)
             except FileNotFoundError:
                 return None
+        if status is None:
+            return None
+        return StoredObject(
+            name, status.st_size, None, None, None, datetime.fromtimestamp(status.st_mtime, UTC)
+        )
 
     def delete(self, stored: StoredObject) -> None:
         """See Store.delete."""
@@ -165,13 +168,13 @@ class LocalFolder:
     # -- details ---------------------------------------------------------------------------------------------
 
     def _write(self, name: str, path: Path, digests: "Digests", progress: Progress | None) -> StoredObject:
-        partial = f".{name}{disk.PARTIAL}"
-        with self._told():
+        with self._told(), _open(path) as source:
             disk.make_private(self._path, self._mount_point)
             with disk.opened(self._path, self._mount_point) as folder:
                 disk.remove_leftovers(folder)
-                with disk.new_file(partial, folder) as target, path.open("rb") as source:
-                    written = _copy(source, target, progress)
+                partial = f".{name}{disk.PARTIAL}"
+                with disk.new_file(partial, folder) as target:
+                    written = _copy(path, source, target, progress)
                     if written != (digests.stored_size, digests.stored_sha256):
                         raise StoreDamaged(
                             f"{name} changed while it was copied to {self._path}, so it was not stored. "
@@ -180,11 +183,23 @@ class LocalFolder:
                         )
                     os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
                 disk.sync_folder(folder)
-                return _describe(name, folder)
+        # By its path once more: the folder, or the whole disk, may have been taken away while it was written.
+        stored = self.stat(name)
+        if stored is None:
+            raise StoreNotFound(
+                f"{self._path} vanished while {name} was written to it. Nothing else was changed. Check that "
+                "the disk is there, then run the backup again."
+            )
+        return stored
 
-    def _hash(self, name: str) -> tuple[int, str]:
-        with self._told(), (self._path / name).open("rb") as file:
-            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    @contextmanager
+    def _read(self, name: str) -> Iterator[BufferedReader]:
+        with disk.opened(self._path, self._mount_point) as folder, disk.open_file(name, folder) as file:
+            yield file
+
+    def _sha256(self, name: str) -> str:
+        with self._told(), self._read(name) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -192,29 +207,13 @@ class LocalFolder:
         try:
             yield
         except OSError as error:
-            raise self._broken(error) from error
-
-    def _broken(self, error: OSError) -> StoreError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StoreFull(
-                f"no room left in {self._path}. The backups in it are untouched, the new one is not in it. "
-                "Free some space (or use a larger disk) and run the backup again."
-            )
-        return StoreError(
-            f"the local store {self._path} cannot be used ({error.strerror or error}). What it holds was "
-            "not changed. Check that the disk is there and writable."
-        )
+            raise disk.sentence(self._path, error) from error
 
 
-def _describe(name: str, folder: int) -> StoredObject:
-    status = os.stat(name, dir_fd=folder)
-    created = datetime.fromtimestamp(status.st_mtime, UTC)
-    return StoredObject(name, status.st_size, None, None, None, created)
-
-
-def _copy(source: IO[bytes], target: IO[bytes], progress: Progress | None) -> tuple[int, str]:
+def _copy(path: Path, source: BinaryIO, target: BinaryIO, progress: Progress | None) -> tuple[int, str]:
+    """Bytes copied from the file `path`, and their SHA-256 (hex); they are on the disk."""
     size, digest = 0, hashlib.sha256()
-    while block := source.read(_BLOCK):
+    while block := _block(path, source):
         target.write(block)
         digest.update(block)
         size += len(block)
@@ -223,3 +222,24 @@ def _copy(source: IO[bytes], target: IO[bytes], progress: Progress | None) -> tu
     target.flush()
     os.fsync(target.fileno())
     return size, digest.hexdigest()
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _block(path: Path, source: BinaryIO) -> bytes:
+    try:
+        return source.read(_BLOCK)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be read ({error.strerror}), so nothing was copied. What was there before is "
+        "untouched. Check its disk, then try again."
+    )

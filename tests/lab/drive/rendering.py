@@ -60,7 +60,16 @@ def _capabilities(tree: Tree, caller: Caller, record: FileRecord) -> dict[str, b
     delete = (
         tree.may(caller, record, "organizer" if record.drive_id else "owner") and record.parent is not None
     )
-    return {
+    # Only told in shared drives: what may be done with the files of a folder.
+    inner = (
+        {
+            "canDeleteChildren": folder and tree.may(caller, record, "organizer"),
+            "canTrashChildren": folder and tree.may(caller, record, tree.role_to_trash(record)),
+        }
+        if record.drive_id
+        else {}
+    )
+    return inner | {
         "canAddChildren": write and folder,
         "canDelete": delete,
         "canDownload": not folder,

@@ -150,6 +150,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     restore.set_defaults(verb=_restore)
 
+    from loomio_backup import probe
+
+    try_out = verbs.add_parser(
+        "probe",
+        help="can the stores really be written?",
+        description="Stores a small object in each store, reads it back and removes it. Exit code 1 with the "
+        "store's own reason where that does not work.",
+    )
+    probe.add_arguments(try_out)
+    try_out.set_defaults(verb=probe.run_verb)
+
+    rotate_key = verbs.add_parser(
+        "rotate-key",
+        help="after a change of the key: keep everything old openable",
+        description="Puts the keyring (the earlier identities, for the present one) into every store, reads "
+        "it back, removes the keyrings that it replaces, and says which earlier keys are still needed. Can "
+        "be interrupted and repeated.",
+    )
+    rotate_key.add_argument(
+        "--repack",
+        action="store_true",
+        help="also let all files travel again with the next backup, encrypted for the present key only",
+    )
+    rotate_key.set_defaults(verb=_rotate_key)
+
     from loomio_backup import decrypt
 
     open_ = verbs.add_parser(
@@ -211,6 +236,13 @@ def _restore(arguments: argparse.Namespace) -> int:
         ),
     )
     return 0
+
+
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, rotate
+
+    settings = config.load(arguments.config)
+    return rotate.run(settings, credentials.Credentials(settings.credentials_directory), arguments.repack)
 
 
 def _version(_: argparse.Namespace) -> int:

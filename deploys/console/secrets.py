@@ -1,4 +1,4 @@
-"""`loomio-pi secrets init|edit`: makes the encrypted secrets file, and lets the operator edit it."""
+"""`loomio-pi secrets init|edit|rotate-key`: the encrypted secrets file, made, edited, and with a new key."""
 
 import argparse
 import sys
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploys.console import editor
+from deploys.console import editor, secrets_rotate
 from inventories import secrets_file
 from inventories.new_secrets import new_text
 from inventories.passphrase import new_passphrase, passphrase
-from inventories.secrets import Secrets, checked
+from inventories.secrets import Encryption, Secrets, checked
 from inventories.settings import display, load_settings, settings_file
 from inventories.validation import SettingsError
 
@@ -23,14 +23,25 @@ def main(arguments: Sequence[str]) -> int:
         epilog="LOOMIO_PI_SETTINGS names another settings file; LOOMIO_PI_PASSPHRASE_FILE a file (mode 0600) "
         "with the passphrase, which is asked for otherwise.",
     )
-    verbs = parser.add_subparsers(required=True, metavar="init|edit")
-    verbs.add_parser("init", help="generate every key and password into a new file").set_defaults(run=_init)
-    verbs.add_parser(
-        "edit", help="open the decrypted text in $EDITOR, check it, encrypt it again"
-    ).set_defaults(run=_edit)
+    verbs = parser.add_subparsers(required=True, metavar="init|edit|rotate-key", dest="verb")
+    verbs.add_parser("init", help="generate every key and password into a new file")
+    verbs.add_parser("edit", help="open the decrypted text in $EDITOR, check it, encrypt it again")
+    rotate = verbs.add_parser(
+        "rotate-key",
+        help="make a new key for the backups; the older ones stay openable",
+        description="Makes a new key (age identity) for the backups. The former one stays in the file, and a "
+        "keyring in every store opens the older backups with the new key.",
+    )
+    rotate.add_argument("--signing-key", action="store_true", help="make a new signing key, too")
     parsed = parser.parse_args(arguments)
     path = secrets_file.secrets_file(settings_file())
-    return parsed.run(path)  # type: ignore[no-any-return]
+    match parsed.verb:
+        case "init":
+            return _init(path)
+        case "edit":
+            return _edit(path)
+        case _:
+            return secrets_rotate.rotate(path, parsed.signing_key)
 
 
 def _init(path: Path) -> int:
@@ -82,6 +93,13 @@ def _edit(path: Path) -> int:
     return 0
 
 
+def _keys(encryption: Encryption) -> set[str]:
+    """Whatever opens or signs backups."""
+    single = (encryption.identity, encryption.signing_key, encryption.legacy_passphrase)
+    known = [*encryption.old_identities, *(one for one in single if one is not None)]
+    return {one.get_secret_value() for one in known} | {encryption.keyring or ""}
+
+
 def _keep(path: Path, before: str, after: Secrets) -> Path | None:
     """Keep a copy of the encrypted file when a key that opens backups would be lost with it."""
     try:
@@ -89,9 +107,7 @@ def _keep(path: Path, before: str, after: Secrets) -> Path | None:
     except SettingsError:
         # Whatever it is that could not be read before: it may hold the key.
         old = None
-    if old is not None and all(
-        getattr(old, name) in (None, getattr(after.encryption, name)) for name in type(old).model_fields
-    ):
+    if old is not None and _keys(old) <= _keys(after.encryption):
         return None
     copy = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d_%H%M%S}.old")
     copy.touch(0o600, exist_ok=False)

@@ -1,0 +1,71 @@
+"""`loomio-pi secrets rotate-key`: a new key for the backups, and everything older stays openable with it."""
+
+from pathlib import Path
+from typing import Any
+
+from inventories import secrets_file
+from inventories.passphrase import passphrase
+from inventories.secrets import Encryption, checked
+from inventories.secrets_edit import with_values
+from inventories.settings import display, load_settings, settings_file
+from loomio_backup import crypto, keyring
+
+
+def rotate(path: Path, signing: bool) -> int:
+    """Change the key (with `signing` the signing key, too) in the secrets file `path`, in one step that is
+    either done or not. Raises `SettingsError`.
+    """
+    shown = display(path)
+    extra = load_settings(settings_file()).encryption.extra_recipients
+    secrets_file.require(path)
+    word = passphrase(shown)
+    before = secrets_file.decrypted(path, word)
+    text, recipient = rotated(before, extra, signing)
+    secrets_file.replace(path, text, word)
+    old = crypto.recipient_of(checked(before, shown).encryption.identity.get_secret_value())
+    print(
+        f"{shown} has a new key. Its public half is\n  {recipient} ({crypto.fingerprint(recipient)});\n"
+        f"before it was\n  {old} ({crypto.fingerprint(old)}).\n"
+        "The former key is still in the file, and a keyring in every store will open the older backups with "
+        "the new one.\n"
+        + (
+            "There is a new signing key as well; what the former one signed is still believed.\n"
+            if signing
+            else ""
+        )
+        + "\nNext:\n"
+        "  loomio-pi deploy setup          gives the new key to the Pi\n"
+        "  sudo loomio-backup rotate-key   (on the Pi) puts the keyring into every store, and proves that it "
+        "opens\n"
+        f"Then make new copies of what you keep elsewhere: {shown}, and the key itself if you have it on "
+        "paper. The former key alone does not open new backups. Throw the former copies away only when rotate-key "
+        "has said that all is well."
+    )
+    return 0
+
+
+def rotated(text: str, extra_recipients: list[str], signing: bool) -> tuple[str, str]:
+    """The secrets' text with a new identity, and that one's public half. Raises `SettingsError`."""
+    old = checked(text, "secrets.yml").encryption
+    identities = [one.get_secret_value() for one in (old.identity, *old.old_identities)]
+    identity = crypto.generate_identity()
+    recipient = crypto.recipient_of(identity)
+    values: dict[tuple[str, str], Any] = {
+        ("encryption", "identity"): identity,
+        ("encryption", "old_identities"): identities,
+        ("encryption", "keyring"): keyring.make(identities, [recipient, *extra_recipients]),
+    }
+    if signing:
+        values |= _signing(old)
+    # The comment above the identity names its public half.
+    text = with_values(text, values).replace(crypto.recipient_of(identities[0]), recipient)
+    checked(text, "secrets.yml")
+    return text, recipient
+
+
+def _signing(old: Encryption) -> dict[tuple[str, str], Any]:
+    former = crypto.signing_public_key(old.signing_key.get_secret_value())
+    return {
+        ("encryption", "signing_key"): crypto.generate_signing_key()[0],
+        ("encryption", "old_signing_public_keys"): [former, *old.old_signing_public_keys],
+    }

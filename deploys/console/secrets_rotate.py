@@ -23,23 +23,19 @@ def rotate(path: Path, signing: bool) -> int:
     text, recipient = rotated(before, extra, signing)
     secrets_file.replace(path, text, word)
     old = crypto.recipient_of(checked(before, shown).encryption.identity.get_secret_value())
+    if signing:
+        print("There is a new signing key; what the former one signed is still believed.")
     print(
-        f"{shown} has a new key. Its public half is\n  {recipient} ({crypto.fingerprint(recipient)});\n"
-        f"before it was\n  {old} ({crypto.fingerprint(old)}).\n"
+        f"{shown} has a new key. Its public half is\n  {recipient} ({crypto.fingerprint(recipient)}),\n"
+        f"and before it was\n  {old} ({crypto.fingerprint(old)}).\n"
         "The former key is still in the file, and a keyring in every store will open the older backups with "
-        "the new one.\n"
-        + (
-            "There is a new signing key as well; what the former one signed is still believed.\n"
-            if signing
-            else ""
-        )
-        + "\nNext:\n"
+        "the new one.\n\n"
+        "Next:\n"
         "  loomio-pi deploy setup          gives the new key to the Pi\n"
-        "  sudo loomio-backup rotate-key   (on the Pi) puts the keyring into every store, and proves that it "
-        "opens\n"
+        "  sudo loomio-backup rotate-key   (on the Pi) puts the keyring into every store\n\n"
         f"Then make new copies of what you keep elsewhere: {shown}, and the key itself if you have it on "
-        "paper. The former key alone does not open new backups. Throw the former copies away only when rotate-key "
-        "has said that all is well."
+        "paper. The former key alone does not open new backups. Throw the former copies away only when "
+        "rotate-key has said that all is well."
     )
     return 0
 

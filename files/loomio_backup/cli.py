@@ -134,6 +134,39 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="as JSON, for programs")
     check.set_defaults(verb=_check)
 
+    prune = verbs.add_parser(
+        "prune",
+        help="remove the backups that the settings no longer keep",
+        description="Removes the backups that the settings no longer keep, and what only they needed. Never "
+        "the newest complete one, the last verified ones, or pinned ones; nothing while there is any doubt.",
+    )
+    prune.add_argument("--store", choices=["local", "drive"], help="only this store")
+    prune.add_argument("--dry-run", action="store_true", help="change nothing; explain every decision")
+    prune.add_argument(
+        "--resume",
+        action="store_true",
+        help="let retention go on after it was frozen, and without the backups that disappeared",
+    )
+    prune.add_argument("--json", action="store_true", help="as JSON, for programs")
+    prune.set_defaults(verb=_prune)
+
+    pin = verbs.add_parser(
+        "pin",
+        help="keep a backup whatever the settings say",
+        description="Pins a backup in every store that holds it: it stays until it is unpinned.",
+    )
+    pin.add_argument("name", metavar="NAME", help="the backup (see the verb list)")
+    pin.add_argument("--reason", default="pinned by hand", help="why, for whoever reads it later")
+    pin.set_defaults(verb=_pin)
+
+    unpin = verbs.add_parser(
+        "unpin",
+        help="let a pinned backup go when the settings say so",
+        description="Removes the pin of a backup from every store. The backup itself is not touched.",
+    )
+    unpin.add_argument("name", metavar="NAME", help="the backup (see the verb list)")
+    unpin.set_defaults(verb=_unpin)
+
     restore = verbs.add_parser(
         "restore",
         help="bring a backup back: database and files",
@@ -218,6 +251,31 @@ def _check(arguments: argparse.Namespace) -> int:
     return check.run(
         settings, credentials.Credentials(settings.credentials_directory), arguments.store, arguments.json
     )
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, pruning
+
+    settings = config.load(arguments.config)
+    wish = pruning.Wish(
+        store=arguments.store, dry_run=arguments.dry_run, resume=arguments.resume, as_json=arguments.json
+    )
+    return pruning.run(settings, credentials.Credentials(settings.credentials_directory), wish)
+
+
+def _pin(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, pinning
+
+    settings = config.load(arguments.config)
+    keys = credentials.Credentials(settings.credentials_directory)
+    return pinning.pin(settings, keys, arguments.name, arguments.reason)
+
+
+def _unpin(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, pinning
+
+    settings = config.load(arguments.config)
+    return pinning.unpin(settings, credentials.Credentials(settings.credentials_directory), arguments.name)
 
 
 def _restore(arguments: argparse.Namespace) -> int:

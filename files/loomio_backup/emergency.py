@@ -6,7 +6,7 @@ store has it). Where manifests are missing or cannot be read, packs and indexes 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from loomio_backup import retention
@@ -44,6 +44,15 @@ def make_room(
     if ledger.freed < needed:
         return RoomPlan((), 0, _no_room(state, needed, ledger.freed))
     return RoomPlan(tuple(removals), ledger.freed)
+
+
+def freed_by(state: StoreState, names: Set[str]) -> int:
+    """The bytes that removing these backups frees."""
+    ledger = _Ledger(state)
+    for backup in state.backups:
+        if backup.name in names:
+            ledger.remove(backup)
+    return ledger.freed
 
 
 def _expendable(

@@ -9,7 +9,7 @@ Three layers, from the wish to the brake:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -74,6 +74,10 @@ class StoreState:
     sizes: Mapping[str, int] = field(default_factory=dict)
     deferred: bool = False
     in_use: Set[str] = frozenset()
+
+    def without(self, names: Set[str]) -> "StoreState":
+        """The state without these backups."""
+        return replace(self, backups=[backup for backup in self.backups if backup.name not in names])
 
     @property
     def newest_first(self) -> list[Backup]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loomio_backup.errors import BackupError, RestoreError, StoreFull
 from loomio_backup.progress import bytes_text
+from loomio_backup.stores.base import Store
 
 FLOOR = 512_000_000
 """Bytes that stay free on every file system we write to. PostgreSQL writes its log in files of 16 MB and lets
@@ -54,10 +55,21 @@ def require_local_store(folder: Path, name: str, size: int, reserve: int) -> Non
         raise StoreFull(
             f"{name} ({bytes_text(size)}) was not put into the local store {folder}: its disk has "
             f"{bytes_text(found)} free, and {bytes_text(keep)} have to stay free for the database and the "
-            "next backups. The backups in it are untouched. Free some of this disk, use a larger one, or "
-            "keep fewer backups (backup.local.retention in the settings): loomio-backup prune --dry-run says "
-            "what keeps those that are there."
+            "next backups. The backups in it are untouched. Free some of this disk, use a larger one, unpin "
+            "what need not stay (loomio-backup unpin NAME), or keep fewer backups (backup.local.retention in "
+            "the settings): loomio-backup prune --dry-run says what keeps those that are there."
         )
+
+
+def shortage(store: Store, needed: int, reserve: int = 0) -> int:
+    """Bytes that have to be freed in a store before `needed` more may go there; `reserve` as above. Raises
+    StoreError when the store cannot be asked.
+    """
+    found = store.space().free
+    if found is None:
+        return 0
+    keep = _STORE_FLOOR + reserve if store.kind == "local" else 0
+    return max(0, needed + keep - found)
 
 
 def require_restore(name: str, needs: Mapping[Path, int]) -> None:

@@ -1,0 +1,247 @@
+"""Acts on what retention decides, one store at a time: after each backup, before one that would not fit, and
+as the verb `prune` (pruning.py).
+
+Whatever is interrupted is finished by the next prune (removal.py). A backup is good without any of this, so a
+store that cannot be pruned is a problem to be told, and does not fail a backup.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from loomio_backup import clearing, emergency, retention, room
+from loomio_backup.catalogue import Catalogue
+from loomio_backup.clearing import Clearing
+from loomio_backup.config import Config
+from loomio_backup.credentials import Credentials
+from loomio_backup.errors import StoreError
+from loomio_backup.history import History, Reader
+from loomio_backup.holding import Holding, Observer
+from loomio_backup.pins import Pins, pin_name
+from loomio_backup.progress import bytes_text, say
+from loomio_backup.removal import Remover
+from loomio_backup.retention import Decision, Plan
+from loomio_backup.state import StateDirectory
+from loomio_backup.stores import Store
+
+Histories = Mapping[str, tuple[Store, History]]
+"""The stores that can be reached, and what they hold, by their kinds."""
+
+
+@dataclass
+class Report:
+    """What was done in one store, or with `dry_run` what would be done.
+
+    plan: the ordinary decisions; in_need: removals to make room; finished: backups whose removal had been
+    interrupted; freed: bytes. problem: what a person has to put right; note: why nothing was removed where
+    that is as it should be.
+    """
+
+    store: str
+    dry_run: bool = False
+    plan: Plan | None = None
+    in_need: tuple[Decision, ...] = ()
+    removed: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    clearing: Clearing | None = None
+    freed: int = 0
+    note: str | None = None
+    problem: str | None = None
+
+
+class Pruner:
+    """Prunes stores. Only for the holder of the lock, except for a dry run."""
+
+    def __init__(
+        self,
+        settings: Config,
+        credentials: Credentials,
+        state: StateDirectory,
+        catalogue: Catalogue,
+        reader: Reader,
+        tell: Callable[[str], None] = say,
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._reader = reader
+        self._tell = tell
+        self._pins = Pins(settings, credentials, state, catalogue, reader)
+        self._observer = Observer(settings, state, catalogue, self._pins)
+        self._remover = Remover(catalogue)
+
+    def prune(
+        self,
+        stores: Mapping[str, Store],
+        only: Iterable[str] | None = None,
+        dry_run: bool = False,
+        known: Histories | None = None,
+    ) -> list[Report]:
+        """Prune the stores whose kinds are in `only` (all, if it is None). Of the others it matters what is
+        pinned there; `known` are histories of them that need not be read again.
+        """
+        kinds = list(stores) if only is None else list(only)
+        histories = dict(known or {})
+        unread: list[Report] = []
+        for kind, store in stores.items():
+            if kind in kinds or kind not in histories:
+                report = Report(kind, dry_run)
+                with _told(report):
+                    histories[kind] = store, self._reader.read(store)
+                if report.problem is not None and kind in kinds:
+                    unread.append(report)
+        done = [self._prune(kind, histories, dry_run) for kind in kinds if kind in histories]
+        return self._noted([*done, *unread])
+
+    def make_room(
+        self,
+        kind: str,
+        histories: Histories,
+        needed: int,
+        reserve: int = 0,
+        in_use: Set[str] = frozenset(),
+    ) -> Report:
+        """Free what a store lacks for `needed` more bytes: by an ordinary pruning, and if that is not enough
+        by removing what is least valuable.
+
+        `reserve` as in room.py; `in_use`: packs and indexes that must stay. The history of the store follows
+        what is removed. Does nothing where there is room.
+        """
+        report = Report(kind)
+        with _told(report):
+            store, history = histories[kind]
+            short = self._short(store, history, needed, reserve, report)
+            if short > 0:
+                self._tell(f"{kind}: {bytes_text(short)} have to be freed for the next backup")
+                holding = self._observe(kind, histories, report, in_use)
+                self._ordinary(holding, report, in_need=True)
+                self._emergency(holding, histories, report, short - report.freed)
+        return report
+
+    # -- one store -------------------------------------------------------------------------------------------
+
+    def _prune(self, kind: str, histories: Histories, dry_run: bool) -> Report:
+        report = Report(kind, dry_run)
+        with _told(report):
+            holding = self._observe(kind, histories, report)
+            self._ordinary(holding, report)
+            over = self._over_limit(holding.store, holding.history)
+            if dry_run and report.plan is not None:
+                over -= emergency.freed_by(holding.state, {one.name for one in report.plan.removals})
+            self._emergency(holding, histories, report, over)
+            if not dry_run and (holding.state.barred is None or holding.store.append_only):
+                others = {other: histories[other] for other in histories if other != kind}
+                self._pins.spread(holding.store, holding.history, others)
+        return report
+
+    def _observe(
+        self, kind: str, histories: Histories, report: Report, in_use: Set[str] = frozenset()
+    ) -> Holding:
+        """Find out how a store is, and finish what was begun in it."""
+        store, history = histories[kind]
+        others = {other: histories[other] for other in histories if other != kind}
+        interrupted = self._remover.settle(store, history, report.dry_run)
+        holding = self._observer.observe(store, history, others, in_use)
+        if holding.state.barred is None:
+            for backup in interrupted:
+                if not report.dry_run:
+                    report.freed += self._remover.finish(holding, backup)
+                    self._tell(f"{kind}: the interrupted removal of {backup} is finished")
+                report.finished.append(backup)
+        return holding
+
+    def _ordinary(self, holding: Holding, report: Report, in_need: bool = False) -> None:
+        plan = retention.plan(
+            holding.state,
+            self._observer.policy(holding.store),
+            self._settings.timezone,
+            self._settings.verified_kept,
+        )
+        report.plan = plan
+        if plan.stopped is not None:
+            if holding.store.append_only or holding.state.frozen is not None:
+                report.note = plan.stopped
+            elif not in_need:
+                report.problem = f"nothing was removed: {plan.stopped}."
+            return
+        if report.dry_run:
+            report.clearing = clearing.look(self._catalogue, holding)
+            return
+        for decision in plan.removals:
+            self._remove(holding, decision, report)
+        report.clearing = clearing.clear(self._catalogue, self._remover, holding, in_need)
+        for stored in report.clearing.ripe:
+            report.freed += stored.size
+            self._tell(f"{report.store}: {stored.name} removed: nothing needs it")
+
+    def _emergency(self, holding: Holding, histories: Histories, report: Report, needed: int) -> None:
+        if needed <= 0:
+            return
+        others = {kind: histories[kind] for kind in histories if kind != holding.store.kind}
+        state = self._observer.in_need(holding, others).left
+        if report.dry_run and report.plan is not None:
+            gone = {decision.name for decision in report.plan.removals}
+            state = state.without(gone)
+        plan = emergency.make_room(
+            state,
+            self._observer.policy(holding.store),
+            self._settings.timezone,
+            self._settings.verified_kept,
+            needed,
+        )
+        report.in_need = plan.removals
+        report.problem = plan.problem or report.problem
+        if not report.dry_run:
+            for decision in plan.removals:
+                self._remove(holding, decision, report)
+
+    def _remove(self, holding: Holding, decision: Decision, report: Report) -> None:
+        name = decision.name
+        # Whoever pins does not wait for the lock.
+        pin = pin_name(name)
+        known = self._catalogue.stored_in(holding.store.kind).get(pin)
+        if pin not in holding.history.objects and holding.store.stat(pin, known) is not None:
+            self._tell(f"{report.store}: {name} stays: it was pinned a moment ago")
+            return
+        backup = next(one for one in holding.state.backups if one.name == name)
+        report.freed += self._remover.remove(holding, backup, decision.reason)
+        report.removed.append(name)
+        self._tell(f"{report.store}: {name} removed: {decision.reason}")
+
+    # -- room ------------------------------------------------------------------------------------------------
+
+    def _short(self, store: Store, history: History, needed: int, reserve: int, report: Report) -> int:
+        """The bytes that have to be freed in a store for `needed` more."""
+        short = room.shortage(store, needed, reserve)
+        drive = self._settings.stores.drive
+        if short and store.kind == "drive" and drive is not None and drive.deletion == "trash":
+            report.problem = (
+                f"{bytes_text(short)} are missing in Google Drive for the next backup. Nothing was removed "
+                "for it, because it would go to Drive's trash, which counts against the quota, too (it holds "
+                f"{bytes_text(store.space().trash)}). All backups are untouched. Empty that trash, or set "
+                "backup.drive.deletion to delete."
+            )
+            short = 0
+        return max(short, self._over_limit(store, history) + needed)
+
+    def _over_limit(self, store: Store, history: History) -> int:
+        """By how many bytes the objects of a store exceed what the settings grant; negative below."""
+        limit = self._observer.policy(store).space_limit_bytes
+        found = [*history.objects.values(), *history.duplicates]
+        used = sum(stored.size for stored in found if clearing.is_ours(stored.name))
+        return used - limit if limit is not None else -(1 << 63)
+
+    def _noted(self, reports: list[Report]) -> list[Report]:
+        """Remember what stops retention, for whoever asks how things are: `retention_<store>`."""
+        for report in reports:
+            if not report.dry_run:
+                self._catalogue.set_meta(f"retention_{report.store}", report.problem)
+        return reports
+
+
+@contextmanager
+def _told(report: Report) -> Iterator[None]:
+    """A store that fails is a problem of its own, and the others go on."""
+    try:
+        yield
+    except StoreError as error:
+        report.problem = str(error)

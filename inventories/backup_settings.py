@@ -135,6 +135,11 @@ class BackupSettings(Group):
         description="a list of the stack's volumes: storage, uploads, files, plugins, import, tmp",
     )
 
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The stores that are on, by name."""
+        return tuple(name for name in ("local", "drive") if getattr(self, name) is not None)
+
     def retention_of(self, store: LocalSettings | DriveSettings) -> RetentionSettings:
         """What one store keeps: the common rules, with its own in their place."""
         return self.retention.overlaid(store.retention)

@@ -107,6 +107,23 @@ class RestoreStateFact(FactBase[RestoreState]):
         return RestoreState(journal, _document(output))
 
 
+class ProbeDueFact(FactBase[tuple[str, ...]]):
+    """The stores whose settings or credentials have changed since they were last tried out; all of `stores`
+    while there is no agent to ask. Needs root.
+    """
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        return ()
+
+    def command(self, stores: tuple[str, ...]) -> str:
+        everything = " ".join(shlex.quote(store) for store in stores)
+        return f"loomio-backup probe --due 2>/dev/null || printf '%s\\n' {everything}"
+
+    def process(self, output: list[str]) -> tuple[str, ...]:
+        return tuple(output)
+
+
 class BackupCheckFact(FactBase[dict[str, Any] | None]):
     """The agent's own verdict on the newest backup in a store. Needs root; its exit status is part of the
     verdict.

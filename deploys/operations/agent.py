@@ -9,7 +9,7 @@ from pyinfra.api.command import FileUploadCommand, PyinfraCommand, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from deploys.facts.agent import CONTENTS, AgentVersionsFact
+from deploys.facts.agent import CONTENTS, AgentVersionsFact, ProbeDueFact
 
 from .run import own_arguments
 
@@ -82,3 +82,15 @@ def old_agent_versions_removed(root: str, version: str) -> Generator[StringComma
         yield StringCommand("rm", "-rf", "--", *(f"{root}/versions/{name}" for name in superfluous))
     else:
         host.noop("no old versions of the agent")
+
+
+@operation()
+def stores_probed(stores: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """Let the agent really write to each store and read it back, unless nothing of what reaches the store has
+    changed since that last worked. Fails with the store's own sentence.
+    """
+    due = host.get_fact(ProbeDueFact, stores=stores)
+    if not due:
+        host.noop("every store was tried out as it is")
+    for store in due:
+        yield StringCommand("loomio-backup", "probe", "--store", store)

@@ -7,7 +7,8 @@ import io
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
-from deploys.operations.agent import agent_version, old_agent_versions_removed
+from deploys.operations.agent import agent_version, old_agent_versions_removed, stores_probed
+from deploys.operations.disk import folder_on_disk
 from deploys.operations.secret_file import secret_file
 from deploys.steps import agent_archive, agent_config
 from deploys.steps.paths import (
@@ -50,14 +51,19 @@ def install(target: Target) -> None:
 def configure(target: Target) -> None:
     """Write what the agent reads, and make the places where it keeps things."""
     settings, secrets = target.settings, target.secrets
+    local = settings.backup.local
     private = [AGENT_STATE, CREDENTIALS, OPERATOR]
-    if settings.backup.local:
-        private.append(str(settings.backup.local.path))
+    if local and not local.mount_point:
+        private.append(local.path)
     files.directory(
         name=f"Create {AGENT_SETTINGS}", path=AGENT_SETTINGS, user="root", group="root", mode="0755"
     )
     for path in private:
         files.directory(name=f"Create {path}", path=path, user="root", group="root", mode="0700")
+    if local and local.mount_point:
+        folder_on_disk(
+            name=f"Create {local.path} on its disk", path=local.path, mount_point=local.mount_point
+        )
     files.put(
         name="Write the agent's configuration",
         src=io.StringIO(agent_model.dump(agent_config.build(settings, secrets, target.name))),
@@ -71,6 +77,13 @@ def configure(target: Target) -> None:
         _private_file(f"the credential {name}", f"{CREDENTIALS}/{name}", content)
     for name, content in agent_config.operator_files(settings, secrets, target.operator_files).items():
         _private_file(f"the operator's {name} for the backups", f"{OPERATOR}/{name}", content)
+
+
+@deploy("Agent")
+def probe(target: Target) -> None:
+    """Try out every store, before anybody relies on it."""
+    stores = target.settings.backup.stores
+    stores_probed(name=f"Try out the stores: {', '.join(stores)}", stores=stores)
 
 
 def _private_file(what: str, path: str, content: str | None) -> None:

@@ -102,6 +102,7 @@ class ScriptedPi:
             *self.answers,
             *self.converged(load_settings(settings_file), checked(secrets, "secrets.yml")),
             (r"docker_packages=", machine_lines(self.machine)),
+            (r"loomio-backup probe --due", ["local"]),
             (r"mktemp -d", PRIVATE),
             (r"cmp -s -", "absent"),
         ]
@@ -175,6 +176,7 @@ class ConvergedPi(ScriptedPi):
             (r"config --services", compose_lines()),
             (r"docker volume inspect", "rows 44"),
             (r"/api/v1/boot/version", "200"),
+            (r"loomio-backup probe --due", ""),
             (r"loomio-backup check", json.dumps({"ok": True, "complete": True, "problems": []})),
         ]
 

@@ -40,6 +40,7 @@ PLAN = [
     "Agent | Write the credential signing_key",
     "Agent | Write the operator's pi.yml for the backups",
     "Agent | Write the operator's secrets.yml.age for the backups",
+    "Agent | Try out the stores: local",
     "Schedule | Write loomio-backup.service",
     "Schedule | Write loomio-backup@.service",
     "Schedule | Write loomio-backup.timer",
@@ -119,6 +120,7 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
             ["Schedule | Enable loomio-backup-watch.timer"],
         ),
         ((r"stat -c .*loomio-backup\.timer", ""), ["Schedule | Write loomio-backup.timer"]),
+        ((r"loomio-backup probe --due", ["local"]), ["Agent | Try out the stores: local"]),
         (
             (r"sha1sum /etc/loomio-backup/config\.yml", "0" * 40 + "  /etc/loomio-backup/config.yml"),
             ["Agent | Write the agent's configuration"],
@@ -126,7 +128,8 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
     ],
     ids=[
         *("daemon.json", "env", "mode", "compose configuration", "newer image", "no record", "orphan"),
-        *("container gone", "disabled", "stopped", "watch stopped", "unit", "config"),
+        *("container gone", "disabled", "stopped", "watch stopped", "unit", "probe"),
+        "config",
     ],
 )
 def test_one_difference_is_one_operation(tmp_path: Path, answer: Answer, changes: list[str]) -> None:
@@ -180,3 +183,47 @@ def test_no_secret_is_ever_printed(tmp_path: Path, options: tuple[str, ...]) -> 
         assert value not in done.output
     # The search finds what is there: the operations themselves are printed.
     assert "cmp -s -" in done.output or "--json" in options
+
+
+def test_a_store_that_does_not_work_fails_setup_with_its_own_sentence_before_timers(tmp_path: Path) -> None:
+    sentence = "loomio-backup: nothing is mounted at /mnt/usb"
+    answers: list[Answer] = [
+        (r"loomio-backup probe --due", ["local"]),
+        (r"loomio-backup probe --store", {"success": False, "stderr": sentence}),
+        (r"systemctl show --property=Id", unit_lines(enabled="disabled", timer="inactive")),
+    ]
+    done = ConvergedPi(tmp_path, answers=answers).deploy("setup", "-y")
+    assert done.code == 1
+    assert sentence in done.output
+    assert "Try out the stores: local" in done.output
+    assert "Enable loomio-backup.timer" not in done.output
+    well = ConvergedPi(tmp_path, answers=[answers[0], answers[2]]).deploy("setup", "-y")
+    assert well.code == 0, well.output
+    assert "Enable loomio-backup.timer" in well.output
+
+
+@pytest.mark.parametrize(
+    ("state", "made"), [("absent", True), ("present", False), ("unmounted", False)], ids=str
+)
+def test_a_folder_is_made_on_a_disk_only_while_it_is_mounted(tmp_path: Path, state: str, made: bool) -> None:
+    local = {"path": "/mnt/usb/loomio", "mount_point": "/mnt/usb"}
+    pi = ScriptedPi(
+        tmp_path, settings={"backup": {"local": local}}, answers=[(r"mountpoint -q /mnt/usb", state)]
+    )
+    done = pi.deploy("setup")
+    assert done.code == 0, done.output
+    assert ("Agent | Create /mnt/usb/loomio on its disk" in done.planned) == made
+    assert "Agent | Create /mnt/usb/loomio" not in done.operations
+
+
+def test_with_an_offline_key_nothing_on_the_pi_opens_a_backup(tmp_path: Path) -> None:
+    pi = ConvergedPi(
+        tmp_path, settings={"encryption": {"offline_key": True}}, answers=[(r"cmp -s -", "absent")]
+    )
+    done = pi.deploy("setup")
+    assert done.code == 0, done.output
+    assert "Agent | Write the operator's secrets.yml for the backups" in done.planned
+    for gone in ("Remove the credential identity", "Remove the operator's secrets.yml.age for the backups"):
+        assert f"Agent | {gone}" in done.operations
+    for never in ("credential identity", "credential legacy_passphrase", "operator's secrets.yml.age"):
+        assert not [name for name in done.operations if name.startswith(f"Agent | Write the {never}")]

@@ -19,7 +19,6 @@ from deploys.steps.paths import (
     KEEP_SERVICES,
     OPERATOR,
     PROJECT,
-    WEB_URL,
 )
 from inventories.backup_settings import BackupSettings, MonitoringSettings, RetentionSettings
 from inventories.secrets import Secrets
@@ -75,7 +74,6 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
         schedule=backup.schedule,
         timezone=settings.timezone,
         application_keys=list(APPLICATION_KEYS),
-        web_url=WEB_URL,
     )
 
 

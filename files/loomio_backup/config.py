@@ -197,7 +197,6 @@ class Config(Model):
     schedule: Annotated[str, AfterValidator(_cron)] = "0 * * * *"
     timezone: Annotated[str, AfterValidator(_timezone)] = "Etc/UTC"
     application_keys: list[str] = []
-    web_url: str = "http://127.0.0.1:3000"
 
     @property
     def stack_env_file(self) -> Path:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inventories.settings import ROOT, Group, Settings, load_settings, settings_file
+from inventories.group import Group
+from inventories.settings import ROOT, Settings, load_settings, settings_file
 from inventories.validation import known_keys, validated
 
 EXAMPLE = ROOT / "inventories" / "pi.example.yml"

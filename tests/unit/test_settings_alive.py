@@ -1,0 +1,201 @@
+"""No setting is dead: each of them changes what comes to lie on the Pi, or how the Pi is reached."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from deploys.steps import agent_config, docker, environment, schedule
+from deploys.steps.paths import AGENT_PACKAGE
+from deploys.steps.preflight import Target
+from inventories import hosts
+from inventories.settings import Settings
+from inventories.validation import known_keys
+from loomio_backup import config as agent
+from loomio_backup import crypto
+from tests.fake.scripted import FRESH
+
+from . import deploys_desk as desk
+
+RECIPIENT = crypto.recipient_of(crypto.generate_identity())
+DRIVE = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}
+#: Another value than the default, or than the one in BASE, for every setting.
+OTHERS: dict[str, Any] = {
+    "hosts.*.address": "198.51.100.7",
+    "hosts.*.port": 2222,
+    "hosts.*.user": "admin",
+    "hosts.*.ssh_key": "pi.yml",
+    "hosts.*.known_hosts": "known_hosts",
+    "timezone": "Europe/Berlin",
+    "docker.source": "debian",
+    "docker.apt_url": "https://mirror.example.org/docker",
+    "docker.apt_key": "other.asc",
+    "docker.apt_key_fingerprint": "A" * 40,
+    "docker.registry_mirrors": ["http://nas.local:5000"],
+    "docker.insecure_registries": ["nas.local:5000"],
+    "stack.repository": "https://git.example.org/another.git",
+    "stack.ref": "v9",
+    "stack.subdirectory": "elsewhere",
+    "stack.directory": "/opt/another",
+    "stack.canonical_host": "other.example.org",
+    "stack.support_email": "other@example.org",
+    "stack.site_name": "Another",
+    "stack.images.loomio": "loomio/loomio:9",
+    "stack.images.postgres": "postgres:18",
+    "stack.images.redis": "redis:9",
+    "stack.environment": {"X": "1"},
+    "stack.smtp.server": "other.example.org",
+    "stack.smtp.port": 465,
+    "stack.smtp.username": "other",
+    "stack.smtp.auth": "login",
+    "stack.smtp.use_ssl": True,
+    "backup.schedule": "7 * * * *",
+    "backup.prune_schedule": "8 * * * *",
+    "backup.watch_schedule": "9 * * * *",
+    "backup.jitter_seconds": 61,
+    "backup.clock_wait_seconds": 301,
+    "backup.format": "fernet",
+    "backup.retention.hourly": 25,
+    "backup.retention.daily": 8,
+    "backup.retention.weekly": 5,
+    "backup.retention.monthly": 13,
+    "backup.retention.yearly": 4,
+    "backup.retention.days": 3,
+    "backup.retention.space_limit": "10 GB",
+    "backup.verified_kept": 3,
+    "backup.local.path": "/var/backups/elsewhere",
+    "backup.local.mount_point": "/var/backups",
+    "backup.drive.folder_id": "abc",
+    "backup.drive.folder_name": "Another",
+    "backup.drive.shared_drive_id": "def",
+    "backup.drive.subject": "other@example.org",
+    "backup.drive.schedule": "10 * * * *",
+    "backup.drive.deletion": "trash",
+    "backup.drive.append_only": True,
+    "backup.drive.upload_limit": "500 kB/s",
+    "backup.drive.parallel_uploads": 1,
+    "backup.drive.api_root": "https://drive.example.org/",
+    "backup.drive.token_uri": "https://token.example.org/",
+    "backup.app_data": ["storage"],
+    "monitoring.stale_after_hours": 5,
+    "monitoring.collapse_percent": 51,
+    "monitoring.drive_full_days": 31,
+    "monitoring.reminder_hours": 25,
+    "monitoring.prometheus_file": "/var/lib/prometheus/loomio.prom",
+    "monitoring.netdata": True,
+    "encryption.extra_recipients": [RECIPIENT],
+    "encryption.offline_key": True,
+}
+RULES = ("hourly", "daily", "weekly", "monthly", "yearly", "days", "space_limit")
+for _store in ("local", "drive"):
+    OTHERS |= {f"backup.{_store}.retention.{rule}": OTHERS[f"backup.retention.{rule}"] for rule in RULES}
+#: What only the operator's machine needs: the verb that reads it.
+OPERATOR_ONLY = {"backup.drive.auth_uri": "authorize", "backup.drive.device_uri": "authorize"}
+BASE = {"backup": {"drive": {}}, "stack": {"smtp": {"server": "mail.example.org", "username": "me"}}}
+
+
+def leaves(model: type[BaseModel]) -> list[str]:
+    """The settings that are values, not groups."""
+    keys = known_keys(model)
+    return [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    for part in reversed(path.replace("*", desk.HOST).split(".")):
+        value = {part: value}
+    return value  # type: ignore[no-any-return]
+
+
+def everything(folder: Path, **more: Any) -> dict[str, str]:
+    """All that the settings lead to, as text, by what it is."""
+    settings = desk.settings(folder, **desk.merged(BASE, more))
+    secrets = SECRETS
+    target = Target(desk.HOST, settings, secrets, FRESH, {})
+    return {
+        "reached": repr(hosts._ssh(settings.hosts[desk.HOST])),
+        "docker": repr((docker.daemon_settings(settings.docker), docker.packages_of(settings.docker)))
+        + docker.sources(target),
+        "docker key": repr((settings.docker.apt_key, settings.docker.apt_key_fingerprint)),
+        "clone": repr((settings.stack.repository, settings.stack.ref, settings.stack.directory)),
+        ".env": environment.render(settings, secrets),
+        "config": agent.dump(agent_config.build(settings, secrets, desk.HOST)),
+        "credentials": repr(agent_config.credentials(settings, secrets)),
+        "netdata": repr(settings.monitoring.netdata),
+        **schedule.contents(target),
+    }
+
+
+SECRETS = desk.secrets(
+    drive={"credentials": DRIVE},
+    app={"smtp_password": "words"},
+    encryption={"legacy_passphrase": "old words"},
+)
+
+
+def test_the_table_has_every_setting() -> None:
+    assert sorted([*OTHERS, *OPERATOR_ONLY]) == sorted(leaves(Settings))
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_each_setting_changes_something(tmp_path: Path, key: str) -> None:
+    (tmp_path / "other.asc").write_bytes(b"")
+    before = everything(tmp_path)
+    after = everything(tmp_path, **nested(key, OTHERS[key]))
+    assert before != after, key
+
+
+def config_leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of the agent's configuration; lists of models count as one."""
+    for name, info in model.model_fields.items():
+        inner = () if get_origin(info.annotation) is list else (info.annotation, *get_args(info.annotation))
+        below = [one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)]
+        if below:
+            yield from config_leaves(below[0], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def at(document: Any, path: str) -> Any:
+    for part in path.split("."):
+        document = None if document is None else document[part]
+    return document
+
+
+#: What is the same on every Pi, and what only tests of the agent change.
+CONSTANT = {
+    *("project", "database.service", "database.name", "database.user", "keep_services", "env_file"),
+    *("state_directory", "credentials_directory", "application_keys"),
+}
+#: What follows from the secrets, or from the name of the Pi.
+FROM_SECRETS = {"host", "recipients", "signing_public_key", "old_signing_public_keys"}
+
+
+def test_every_part_of_the_agents_configuration_follows_from_something(tmp_path: Path) -> None:
+    def built(**more: Any) -> dict[str, Any]:
+        settings = desk.settings(tmp_path, **desk.merged(BASE, more))
+        return agent_config.build(settings, SECRETS, desk.HOST).model_dump()
+
+    (tmp_path / "other.asc").write_bytes(b"")
+    before = built()
+    changed = set()
+    for key, value in OTHERS.items():
+        after = built(**nested(key, value))
+        changed |= {leaf for leaf in config_leaves(agent.Config) if at(before, leaf) != at(after, leaf)}
+    dead = set(config_leaves(agent.Config)) - changed - CONSTANT - FROM_SECRETS
+    assert dead == set()
+
+
+def test_the_agent_reads_every_part_of_its_configuration() -> None:
+    """By name, outside the module that defines them."""
+    read = set()
+    for path in AGENT_PACKAGE.rglob("*.py"):
+        if path.name != "config.py":
+            tree = ast.walk(ast.parse(path.read_text()))
+            read |= {node.attr for node in tree if isinstance(node, ast.Attribute)}
+    unread = {leaf for leaf in config_leaves(agent.Config) if leaf.rsplit(".", 1)[-1] not in read}
+    assert unread - {"env_file"} == set()

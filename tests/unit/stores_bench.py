@@ -40,6 +40,24 @@ def digests_of(content: bytes) -> Digests:
     return Digests(len(content), sha256, len(content), sha256, hashlib.md5(content).hexdigest())
 
 
+class FileMemory:
+    """An UploadMemory that survives its process, as the agent's catalogue does. The file is its state."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def recall(self) -> str | None:
+        """See UploadMemory.recall."""
+        return self._path.read_text() if self._path.exists() else None
+
+    def remember(self, address: str | None) -> None:
+        """See UploadMemory.remember."""
+        if address is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._path.write_text(address)
+
+
 @dataclass
 class DriveBench:
     """A running emulator with its back door."""
@@ -57,6 +75,12 @@ class DriveBench:
     def user_store(self, **more: Any) -> DriveFolder:
         """The default mode: an OAuth user's own Drive, seen through drive.file."""
         return self.store(self.lab.register_user(), **more)
+
+    def shared_drive_store(self, role: str, **more: Any) -> DriveFolder:
+        """A service account that has `role` (reader, writer, fileOrganizer, organizer) in a shared drive."""
+        secret = self.lab.register_service_account()
+        drive_id = self.lab.register_shared_drive("Group", {secret["client_email"]: role})
+        return self.store(secret, shared_drive_id=drive_id, **more)
 
     def names(self) -> list[str]:
         """Names of all files with content in all of Drive, trash included."""

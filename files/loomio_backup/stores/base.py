@@ -47,7 +47,9 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes of the store's file system or account; None where it has no limit. `trash` is part of `used`."""
+    """Bytes of the store's file system or account; None where there is no limit, or nobody can tell.
+    `trash` is part of `used`.
+    """
 
     total: int | None
     used: int | None

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from io import BufferedReader
@@ -106,14 +107,25 @@ def _make_below(mount_point: Path, path: Path) -> None:
             stack.callback(os.close, handle)
 
 
+@contextlib.contextmanager
+def _alone(folder: int) -> Iterator[None]:
+    """Keep other writers waiting: a new file is nobody's for the moment until it is locked."""
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
 def remove_leftovers(folder: int) -> None:
     """Remove unfinished files of writers that are gone: whoever still writes holds a lock."""
-    for name in names(folder):
-        if not (name.startswith(".") and name.endswith(PARTIAL)):
-            continue
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), open_file(name, folder) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name, dir_fd=folder)
+    with _alone(folder):
+        for name in names(folder):
+            if not (name.startswith(".") and name.endswith(PARTIAL)):
+                continue
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), open_file(name, folder) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=folder)
 
 
 def names(folder: int) -> list[str]:
@@ -127,22 +139,25 @@ def open_file(name: str, folder: int) -> BufferedReader:
 
 
 @contextlib.contextmanager
-def new_file(name: str, folder: int | None = None) -> Iterator[BinaryIO]:
-    """A new file that nobody else may read, locked while it is written; removed if the block fails."""
-    _unlink(name, folder)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+def new_file(name: str, folder: int) -> Iterator[BinaryIO]:
+    """A file that is to be called `name`, and is when the block ends well; nobody else may read it. Until
+    then it has a name that no other writer uses, and is locked; it is removed if the block fails.
+    """
+    partial = f".{name}.{secrets.token_hex(4)}{PARTIAL}"
+    with _alone(folder):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.fdopen(os.open(partial, flags, 0o600, dir_fd=folder), "wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
-            _unlink(name, folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial, dir_fd=folder)
             raise
-
-
-def _unlink(name: str, folder: int | None) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder)
 
 
 def status(name: str, folder: int) -> os.stat_result | None:

@@ -1,7 +1,7 @@
 """The local store: a plain folder, on the SD card or on a disk plugged into the Pi.
 
 An object appears by rename, after its bytes are on the disk; a power cut leaves it whole or absent. The
-folder is 0700 and its files 0600. Unfinished files are hidden (`.NAME.partial`) and locked by their writer,
+folder is 0700 and its files 0600. Unfinished files are hidden (`.NAME.….partial`) and locked by their writer,
 so that leftovers of a crash are recognised and removed by the next writer.
 """
 
@@ -50,6 +50,8 @@ class LocalFolder:
         with self._told():
             disk.require_mounted(self._path, self._mount_point)
             found = os.statvfs(disk.existing(self._path))
+        if not found.f_blocks:  # some file systems cannot tell
+            return Space(None, None, None)
         block = found.f_frsize
         used = (found.f_blocks - found.f_bfree) * block
         return Space(found.f_blocks * block, used, found.f_bavail * block)
@@ -115,11 +117,13 @@ class LocalFolder:
                 f"{self._path / name} has {found.size} bytes instead of {expected}: it is damaged. "
                 "It was left as it is; take another backup, or the copy in another store."
             )
-        partial = destination.with_name(f".{destination.name}{disk.PARTIAL}")
         try:
-            with disk.new_file(str(partial)) as target, self._read(name) as source:
+            with (
+                self._read(name) as source,
+                disk.opened(destination.parent, None) as folder,
+                disk.new_file(destination.name, folder) as target,
+            ):
                 _copy(self._path / name, source, target, progress)
-            partial.replace(destination)
         except OSError as error:
             raise StoreError(
                 f"{name} could not be copied from {self._path} to {destination} ({error.strerror}). "
@@ -172,8 +176,7 @@ class LocalFolder:
             disk.make_private(self._path, self._mount_point)
             with disk.opened(self._path, self._mount_point) as folder:
                 disk.remove_leftovers(folder)
-                partial = f".{name}{disk.PARTIAL}"
-                with disk.new_file(partial, folder) as target:
+                with disk.new_file(name, folder) as target:
                     written = _copy(path, source, target, progress)
                     if written != (digests.stored_size, digests.stored_sha256):
                         raise StoreDamaged(
@@ -181,7 +184,6 @@ class LocalFolder:
                             "What was there before is untouched. Run the backup again; if this repeats, test "
                             "memory and disk."
                         )
-                    os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
                 disk.sync_folder(folder)
         # By its path once more: the folder, or the whole disk, may have been taken away while it was written.
         stored = self.stat(name)
@@ -211,7 +213,7 @@ class LocalFolder:
 
 
 def _copy(path: Path, source: BinaryIO, target: BinaryIO, progress: Progress | None) -> tuple[int, str]:
-    """Bytes copied from the file `path`, and their SHA-256 (hex); they are on the disk."""
+    """Bytes copied from the file `path`, and their SHA-256 (hex)."""
     size, digest = 0, hashlib.sha256()
     while block := _block(path, source):
         target.write(block)
@@ -219,8 +221,6 @@ def _copy(path: Path, source: BinaryIO, target: BinaryIO, progress: Progress | N
         size += len(block)
         if progress:
             progress(size)
-    target.flush()
-    os.fsync(target.fileno())
     return size, digest.hexdigest()
 
 

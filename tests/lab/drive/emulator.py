@@ -70,7 +70,7 @@ class DriveEmulator:
 
     def serve(self) -> None:
         """Serve until `stop`."""
-        self._server.serve_forever(poll_interval=0.1)
+        self._server.serve_forever(poll_interval=0.02)
 
     def stop(self) -> None:
         """End every connection and close the state."""

@@ -126,12 +126,22 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verbs.add_parser(
         "check",
-        help="is the newest backup complete, and young enough?",
+        help="are the backups complete, and is the newest young enough?",
         description="Checks that every object of the newest backup is in the store with the right size and "
-        "hash, and that it is as young as the schedule demands. Exit code 1 when not. Changes nothing there.",
+        "hash, and that it is as young as the schedule demands. Exit code 1 when not. Changes nothing there, "
+        "but what is found damaged is not relied on by later backups.",
     )
-    check.add_argument("--store", choices=["local", "drive"], required=True, help="the store to look at")
-    check.add_argument("--json", action="store_true", help="as JSON, for programs")
+    check.add_argument("--store", choices=["local", "drive"], help="only this store")
+    check.add_argument("--all", action="store_true", help="every backup, not only the newest")
+    check.add_argument(
+        "--read-data",
+        action="store_true",
+        help="read every object of every backup (Drive: download it), compare it with its hash, and open it "
+        "where this Pi has the key",
+    )
+    check.add_argument(
+        "--json", action="store_true", help="as JSON, for programs: one verdict, or a list without --store"
+    )
     check.set_defaults(verb=_check)
 
     prune = verbs.add_parser(
@@ -248,9 +258,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from loomio_backup import check, config, credentials
 
     settings = config.load(arguments.config)
-    return check.run(
-        settings, credentials.Credentials(settings.credentials_directory), arguments.store, arguments.json
-    )
+    scope = check.Scope(arguments.store, arguments.all, arguments.read_data)
+    return check.run(settings, credentials.Credentials(settings.credentials_directory), scope, arguments.json)
 
 
 def _prune(arguments: argparse.Namespace) -> int:

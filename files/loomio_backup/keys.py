@@ -11,7 +11,6 @@ from loomio_backup.credentials import IDENTITY, Credentials
 from loomio_backup.crypto import Identity
 from loomio_backup.errors import AgentError, CryptoError, WrongKey
 from loomio_backup.manifest import Manifest, ObjectEntry
-from loomio_backup.progress import say
 from loomio_backup.stores.base import Store, StoredObject
 
 
@@ -24,6 +23,8 @@ class Keys:
         self._texts = [str(one) for one in crypto.parse_identities(given)] if given else []
         self._own = own
         self._tried: set[str] = set()
+        self.problems: list[str] = []
+        """Sentences about keyrings that could not be used."""
 
     @classmethod
     def of(cls, credentials: Credentials, own: str | None = None) -> "Keys":
@@ -80,7 +81,7 @@ class Keys:
         except WrongKey:
             return False
         except CryptoError as error:
-            say(f"{name} is passed over: {error}")
+            self.problems.append(f"{name} is passed over: {error}")
             return False
         new = [text for text in texts if text not in self._texts]
         self._texts += new
@@ -97,7 +98,7 @@ class Keys:
             try:
                 self.learn(store, objects)
             except AgentError as error:
-                say(f"{store.kind}: its keyrings are passed over: {error}")
+                self.problems.append(f"{store.kind}: its keyrings are passed over: {error}")
             missing = [entry for entry in missing if not self.opens(entry)]
 
 

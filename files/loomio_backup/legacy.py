@@ -30,12 +30,18 @@ def key(config: Config, credentials: Credentials) -> bytes | None:
     """
     if config.format != "fernet":
         return None
-    passphrase = credentials.optional(LEGACY_PASSPHRASE)
-    if passphrase is None:
+    found = reading_key(credentials)
+    if found is None:
         raise ConfigError(
             "no backup was made: the format fernet needs a passphrase, and the credential "
             f"{LEGACY_PASSPHRASE} is missing. Earlier backups are untouched. Put it into the secrets file "
             "(loomio-pi secrets edit, encryption.legacy_passphrase) and run the setup deploy again, or "
             "choose the format age in the settings."
         )
-    return fernet.derive_key(passphrase)
+    return found
+
+
+def reading_key(credentials: Credentials) -> bytes | None:
+    """The key of what is in that format already; None without a passphrase."""
+    passphrase = credentials.optional(LEGACY_PASSPHRASE)
+    return None if passphrase is None else fernet.derive_key(passphrase)

@@ -89,13 +89,40 @@ def read_object(path: Path, identities: Sequence[Identity], *, compressed: bool 
     file is a proven one. When the block ends without an exception, a rest that was not read is still
     authenticated.
     """
-    with path.open("rb", buffering=BLOCK) as file:
-        decrypted = Stage(lambda put: _decrypt_blocks(file, put, identities, path.name))
-        with decrypted:
-            blocks = _expanded(decrypted, path.name) if compressed else decrypted
-            yield io.BufferedReader(BlockReader(blocks), buffer_size=1 << 18)
-            for _ in decrypted:
-                pass
+    with path.open("rb", buffering=BLOCK) as file, _opened(file, path.name, identities, compressed) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def _opened(
+    file: BinaryIO, name: str, identities: Sequence[Identity], compressed: bool
+) -> Iterator[BinaryIO]:
+    decrypted = Stage(lambda put: _decrypt_blocks(file, put, identities, name))
+    with decrypted:
+        blocks = _expanded(decrypted, name) if compressed else decrypted
+        yield io.BufferedReader(BlockReader(blocks), buffer_size=1 << 18)
+        for _ in decrypted:
+            pass
+
+
+def digests_of(path: Path, identities: Sequence[Identity]) -> Digests:
+    """What an object and its content really are, in one pass. Raises WrongKey and DamagedObject."""
+    stored, plain = _Tally(with_md5=True), _Tally()
+    with path.open("rb", buffering=0) as raw:
+        blocks = stored.through(read_blocks(raw))
+        file = io.BufferedReader(BlockReader(blocks), buffer_size=BLOCK)
+        with _opened(file, path.name, identities, True) as source:
+            for block in read_blocks(source):
+                plain.add(block)
+    return _digests(plain, stored)
+
+
+def legacy_digests_of(path: Path, key: bytes) -> Digests:
+    """Like `digests_of`, for the format of the older backups. Raises DamagedObject."""
+    stored, plain = _Tally(with_md5=True), _TallySink()
+    with path.open("rb", buffering=0) as raw:
+        fernet.decrypt(BlockReader(stored.through(read_blocks(raw))), plain, key, path.name)
+    return _digests(plain.tally, stored)
 
 
 def copy_object(
@@ -140,6 +167,16 @@ class _Tally:
         for block in blocks:
             self.add(block)
             yield block
+
+
+class _TallySink:
+    """Tallies what is written, and nothing else."""
+
+    def __init__(self) -> None:
+        self.tally = _Tally()
+
+    def write(self, data: bytes) -> None:
+        self.tally.add(data)
 
 
 class _TallyWriter:

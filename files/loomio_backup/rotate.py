@@ -61,6 +61,8 @@ def _rotate(
         reader.keys.learn_for(objects, [(store, history.objects)])
     for line in report(list(backups.values()), config.recipients, reader.keys, not unknown):
         say(line)
+    for problem in reader.keys.problems:
+        say(problem)
     if repack:
         _forget_old_packs(catalogue, config.recipients)
     if problems:

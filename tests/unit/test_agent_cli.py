@@ -35,7 +35,7 @@ def test_a_missing_configuration_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "fly", "check", "check --store moon", "restore --backup a --newest"]
+    "arguments", ["", "fly", "check --store moon", "restore --backup a --newest"]
 )
 def test_wrong_usage_is_exit_code_2(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:

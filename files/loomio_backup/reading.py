@@ -1,0 +1,42 @@
+"""A place for objects that are only looked at: one at a time, in a directory that is empty before and after.
+
+Not the spool: that belongs to the run that holds the lock, and looking at backups must not keep it waiting.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from loomio_backup.errors import AgentError
+from loomio_backup.state import StateDirectory
+
+
+@contextlib.contextmanager
+def place(state: StateDirectory, verb: str) -> Iterator[Path]:
+    """A directory for this verb alone. Raises AgentError while another process of the same verb uses it."""
+    directory = state.path / f"reading-{verb}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AgentError(
+                f"another {verb} is running. It goes on undisturbed; try again when it has finished."
+            ) from None
+        _empty(directory)
+        yield directory
+        _empty(directory)
+    finally:
+        os.close(handle)
+
+
+def _empty(directory: Path) -> None:
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,177 @@
+"""`check --all` and `--read-data`: what is damaged is named, with every backup that needs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loomio_backup import cli
+from loomio_backup.config import dump
+from loomio_backup.history import Reader
+from loomio_backup.inspection import Inspection
+from loomio_backup.reading import place
+from loomio_backup.state import StateDirectory
+from tests.lab.agent_disk import small_disk
+from tests.lab.drive import DriveEmulator, LabDrive
+
+from .agent_backups import Shelf, shelf
+
+
+@pytest.fixture
+def pi(tmp_path: Path) -> Iterator[Shelf]:
+    with DriveEmulator(tmp_path / "emulator") as emulator:
+        made = shelf(tmp_path, emulator)
+        made.share("app-data_1.tar.zst.age", b"files " * 10_000)
+        made.share("app-data-index_1.ndjson.zst.age", b"{}\n" * 1000, "index")
+        made.backup()
+        made.share("app-data_2.tar.zst.age", b"more files " * 10_000)
+        made.backup()
+        made.backup()
+        yield made
+
+
+def _check(pi: Shelf, *arguments: str) -> int:
+    return cli.main(["--config", str(pi.root / "config.yml"), "check", *arguments])
+
+
+def _flip(path: Path, where: int = -20) -> None:
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+
+
+def test_everything_is_read_and_opened(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _check(pi, "--read-data") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    for kind in ("local", "drive"):
+        # Three objects of each of three backups, and three that they share.
+        assert f"{kind}: 12 of 12 objects of 3 backups are as they should be" in said.out
+        assert f"{pi.made[-1].name} is complete in {kind}" in said.out
+    assert "12 objects were opened" in said.out
+    assert _check(pi, "--read-data", "--json") == 0
+    verdicts = json.loads(capsys.readouterr().out)
+    assert [(verdict["store"], verdict["ok"]) for verdict in verdicts] == [("local", True), ("drive", True)]
+    assert verdicts[0]["inspected"]["opened"] == 12
+    assert list((pi.root / "state" / "reading-check").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "gone"])
+def test_a_broken_pack_is_told_for_every_backup_that_needs_it(
+    pi: Shelf, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = pi.disk / "app-data_2.tar.zst.age"
+    whole = pack.read_bytes()
+    if how == "flip":
+        _flip(pack)
+        # A folder keeps no hashes: without reading, the size is all that can be told.
+        assert _check(pi, "--store", "local", "--all") == 0
+    elif how == "cut":
+        pack.write_bytes(whole[:-1])
+    else:
+        pack.unlink()
+    capsys.readouterr()
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    said = capsys.readouterr()
+    first, second, third = (made.name for made in pi.made)
+    assert f"local: app-data_2.tar.zst.age, needed by {third}, {second}: " in said.out
+    assert "drive lists it whole" in said.out
+    assert f"1 of the 3 backups in local are whole, the newest of them is {first}" in said.err
+    assert "drive holds whole copies" in said.err
+    assert "type: loomio-backup run" in said.err
+    assert said.err.count("\n") == 1
+    with pi.catalogue() as catalogue:
+        catalogue.add_object(pi.shared[2])
+        assert pack.name not in catalogue.usable_packs(["local", "drive"])
+    assert _check(pi, "--store", "drive", "--read-data") == 0
+    # Mended, it is trusted again.
+    pack.write_bytes(whole)
+    assert _check(pi, "--store", "local", "--read-data") == 0
+    with pi.catalogue() as catalogue:
+        assert pack.name not in catalogue.damaged_in("local")
+
+
+def test_damage_in_drive_is_seen_by_its_hash_or_by_reading(
+    pi: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = LabDrive(pi.config.stores.drive.api_root)  # type: ignore[union-attr]
+    first, second, _ = pi.made
+    lab.damage(f"{first.name}.dump.zst.age", rehash=True)
+    assert _check(pi, "--store", "drive") == 0
+    assert _check(pi, "--store", "drive", "--all") == 1
+    said = capsys.readouterr().err
+    assert f"{first.name}.dump.zst.age: its hash in the store is another one" in said
+    assert "2 of the 3 backups in drive are whole" in said
+    lab.damage(f"{second.name}.dump.zst.age")
+    assert _check(pi, "--store", "drive", "--read-data") == 1
+    said = capsys.readouterr().err
+    assert f"{second.name}.dump.zst.age" in said
+    assert "1 of the 3 backups in drive are whole" in said
+
+
+def test_the_format_of_the_older_scripts_is_opened_too(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    path = pi.disk / f"{pi.made[0].name}.sql.enc"
+    _flip(path)
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    assert path.name in capsys.readouterr().err
+    # Without the passphrase its bytes are compared all the same.
+    (pi.config.credentials_directory / "legacy_passphrase").unlink()
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    said = capsys.readouterr()
+    assert path.name in said.err
+    assert "9 objects were opened" in said.out
+
+
+def test_without_an_identity_the_stored_bytes_are_compared(
+    pi: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pi.config.credentials_directory / "identity").unlink()
+    assert _check(pi, "--store", "drive", "--read-data") == 0
+    assert "3 objects were opened" in capsys.readouterr().out
+    _flip(pi.disk / "app-data_1.tar.zst.age")
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    assert "its bytes are not those that were put there" in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer_is_not_damaged(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = LabDrive(pi.config.stores.drive.api_root)  # type: ignore[union-attr]
+    lab.fault("status", times=None, match={"operation": "download"}, status=403)
+    assert _check(pi, "--read-data") == 1
+    said = capsys.readouterr()
+    assert "local: 12 of 12 objects" in said.out
+    assert "the backups in drive are not as they should be" in said.err
+    assert "damaged" not in said.err
+    with pi.catalogue() as catalogue:
+        assert catalogue.damaged_in("drive") == {}
+
+
+def test_what_a_prune_removed_meanwhile_is_not_missed(pi: Shelf) -> None:
+    """The list was made before; when the manifest is gone too, nothing needs the object any more."""
+    state = StateDirectory(pi.config.state_directory)
+    local = pi.stores["local"]
+    with pi.catalogue() as catalogue:
+        history = Reader(pi.config, pi.credentials, state, catalogue).read(local)
+        gone = pi.made[0]
+        for name in (gone.manifest_name, f"{gone.name}.dump.zst.age"):
+            (pi.disk / name).unlink()
+            history.objects.pop(name)
+        inspection = Inspection(local, history, catalogue, quiet=True)
+        assert inspection.inspect(pi.made, None).damaged == []
+
+
+def test_only_one_check_reads_at_a_time(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    with place(StateDirectory(pi.config.state_directory), "check"):
+        assert _check(pi, "--store", "local", "--read-data") == 1
+        assert "another check is running" in capsys.readouterr().err
+        assert _check(pi, "--store", "local", "--all") == 0
+
+
+def test_no_room_to_look_is_said(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_disk(pi.root / "tiny", 2000) as tiny:
+        (pi.root / "config.yml").write_text(dump(pi.config.model_copy(update={"state_directory": tiny})))
+        assert _check(pi, "--store", "drive", "--read-data") == 1
+        assert "has no room to look at" in capsys.readouterr().err
+        assert _check(pi, "--store", "local", "--read-data") == 0

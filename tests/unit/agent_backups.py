@@ -101,6 +101,7 @@ def shelf(root: Path, emulator: DriveEmulator | None = None) -> Shelf:
     credentials = root / "credentials"
     credentials.mkdir()
     (credentials / "identity").write_text(identity + "\n")
+    (credentials / "signing_key").write_text(signing_key + "\n")
     (credentials / "legacy_passphrase").write_text(PASSPHRASE)
     drive = None
     if emulator is not None:

@@ -228,6 +228,13 @@ class Catalogue:
         ).fetchone()
         return None if row is None else parse(*row)
 
+    def newest_in(self, store: str) -> Summary | None:
+        """The newest backup whose manifest a store confirmed."""
+        found = self._summaries(
+            "object IN (SELECT object FROM stored WHERE store = ? AND state = 'confirmed')", store
+        )
+        return max(found, key=lambda summary: summary.order, default=None)
+
     def manifest_digest(self, object_name: str) -> str | None:
         """The SHA-256 (hex, as stored) of a manifest that was verified, by its object's name."""
         query = "SELECT stored_sha256 FROM manifests WHERE object = ?"

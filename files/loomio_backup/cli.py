@@ -4,6 +4,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -110,8 +111,15 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser(
         "run",
         help="make one backup, in every store",
-        description="Makes one backup of database, files and configuration, and puts it into every store. "
-        "Exit code 0 only when it is complete in all of them.",
+        description="Makes one backup of database, files and configuration, and puts it into every store "
+        "whose turn it is. Exit code 0 only when it is complete in all of them. Then removes what retention "
+        "does not keep.",
+    )
+    run.add_argument(
+        "--label", metavar="L", type=_label, help="a word for it, such as before-update; goes to every store"
+    )
+    run.add_argument(
+        "--pin", action="store_true", help="keep it until it is unpinned; it goes to every store, too"
     )
     run.set_defaults(verb=_run)
 
@@ -123,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     list_.add_argument("--store", choices=["local", "drive"], help="only this store")
     list_.add_argument("--json", action="store_true", help="as JSON, for programs")
     list_.set_defaults(verb=_list)
+
+    show = verbs.add_parser(
+        "show",
+        help="show one backup in full",
+        description="Shows one backup in full: what it holds, where its objects are, which keys open them. "
+        "Changes nothing.",
+    )
+    show.add_argument("name", metavar="NAME", help="the backup (see the verb list)")
+    show.add_argument("--json", action="store_true", help="as JSON, for programs")
+    show.set_defaults(verb=_show)
 
     check = verbs.add_parser(
         "check",
@@ -234,6 +252,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _label(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no label: up to 40 of a-z, 0-9, - and _, not beginning with - or _"
+        )
+    return text
+
+
 # Every verb imports what it needs: the libraries of one must not cost the others time and memory on a Pi.
 
 
@@ -241,7 +267,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from loomio_backup import backup, config, credentials
 
     settings = config.load(arguments.config)
-    backup.run(settings, credentials.Credentials(settings.credentials_directory))
+    backup.run(
+        settings,
+        credentials.Credentials(settings.credentials_directory),
+        label=arguments.label,
+        pin=arguments.pin,
+    )
     return 0
 
 
@@ -251,6 +282,15 @@ def _list(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config)
     return listing.run(
         settings, credentials.Credentials(settings.credentials_directory), arguments.store, arguments.json
+    )
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, show
+
+    settings = config.load(arguments.config)
+    return show.run(
+        settings, credentials.Credentials(settings.credentials_directory), arguments.name, arguments.json
     )
 
 

@@ -25,6 +25,14 @@ def next_due(config: Config, kind: str, after: datetime) -> datetime:
     return _firing(config, config.schedule, turn - timedelta(seconds=1))
 
 
+def is_drives_turn(config: Config, newest: datetime | None, now: datetime) -> bool:
+    """Whether Drive takes part in a backup now, when its newest backup is of `newest` (UTC; None: none)."""
+    drive = config.stores.drive
+    if drive is None or drive.schedule is None or newest is None or newest > now:
+        return drive is not None
+    return _firing(config, drive.schedule, newest) <= now
+
+
 def late_at(config: Config, kind: str, newest: datetime) -> datetime:
     """From when on a store whose newest backup is of `newest` (UTC) lacks one."""
     hours = config.watch.stale_after_hours

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from loomio_backup.catalogue import Lineage, Summary
 from loomio_backup.errors import BackupError
-from loomio_backup.manifest import Manifest
+from loomio_backup.manifest import Manifest, SourceContent
 from loomio_backup.postgres import BOOKKEEPING
 
 _USERS = "public.users"
@@ -89,8 +89,11 @@ def _begun(found: Sequence[Found], live_data: bool) -> Lineage:
     return Lineage(newest.instance, newest.generation + 1, 0, newest.name)
 
 
-def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, int], files: int) -> None:
-    """Raise BackupError when what people had in the last backup is gone: all rows, all users or all files.
+def refuse_sudden_emptiness(
+    predecessor: Manifest | None, tables: Mapping[str, int], sources: Mapping[str, SourceContent]
+) -> None:
+    """Raise BackupError when what people had in the last backup is gone: all rows, all users, or all files of
+    a source (`sources`: what the configured ones hold now, by their names).
 
     `tables` are rows by quoted `schema.table`. Rails' own two tables do not count: an app that makes its
     schema anew fills them, and nothing else.
@@ -102,9 +105,8 @@ def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, i
         what = f"the database {predecessor.database.name} is empty"
     elif before.get(_USERS, 0) and not tables.get(_USERS, 0):
         what = f"the database {predecessor.database.name} has no users any more"
-    elif predecessor.app_data.files and not files:
-        what = "there are no app-data files at all"
     else:
+        _refuse_empty_sources(predecessor, sources)
         return
     raise BackupError(
         f"no backup was made: {what}, but {predecessor.name} holds {_rows(before)} rows "
@@ -113,6 +115,23 @@ def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, i
         "fresh Pi, run deploys/disaster_recovery.py. If it is a new Loomio, give it another folder in the "
         "settings."
     )
+
+
+def _refuse_empty_sources(predecessor: Manifest, sources: Mapping[str, SourceContent]) -> None:
+    before = predecessor.app_data
+    counts = {name: content.files for name, content in before.by_source.items()}
+    emptied = [name for name, content in sources.items() if counts.get(name) and not content.files]
+    if not emptied and before.files and sources and not any(found.files for found in sources.values()):
+        emptied = sorted(sources)
+    if emptied:
+        files = sum(counts.get(name, 0) for name in emptied) or before.files
+        raise BackupError(
+            f"no backup was made: there are no files at all in {' and '.join(emptied)} (app-data), but "
+            f"{predecessor.name} holds {files} there. All earlier backups are untouched. Is a disk or volume "
+            "not mounted? Mount it, then type: loomio-backup run. If the files were lost, type: "
+            f"loomio-backup restore --backup {predecessor.name}. If it is right that there are none, put any "
+            "file there (an empty one will do) and run it again."
+        )
 
 
 def _rows(tables: Mapping[str, int]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from loomio_backup.backup import open_stores
+from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials

@@ -23,8 +23,8 @@ from loomio_backup import (
     restore_switch,
     room,
 )
+from loomio_backup.access import open_stores
 from loomio_backup.appdata import Totals, resolve_roots
-from loomio_backup.backup import open_stores
 from loomio_backup.bundle import Bundle
 from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config

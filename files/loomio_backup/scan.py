@@ -100,6 +100,13 @@ class Scan:
         """Paths of files that never held still: the backup holds one of their states."""
         return sorted(text_of(path) for path in self._changed)
 
+    def packs(self) -> list[str]:
+        """The packs that hold the files, each once."""
+        rows = self._catalogue.database.execute(
+            "SELECT DISTINCT pack FROM temp.scan WHERE type = 'file' ORDER BY pack"
+        )
+        return [pack for (pack,) in rows]
+
     def totals(self) -> Totals:
         """Count what is known now."""
         rows = self._catalogue.database.execute(

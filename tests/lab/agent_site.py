@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loomio_backup import crypto
-from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, Stores, dump
+from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, Retention, Stores, dump
 
 from .docker import LabError, docker, wait_until
 from .images import stack_image
@@ -95,12 +95,14 @@ class Site:
                 AppDataSource(name="storage", directory=self.storage),
                 AppDataSource(name="uploads", directory=self.uploads),
             ],
-            stores=Stores(local=LocalStore(path=local) if local else None, drive=drive),
+            stores=_patient(Stores(local=LocalStore(path=local) if local else None, drive=drive)),
             recipients=[crypto.recipient_of(self.identity)],
             signing_public_key=crypto.signing_public_key(self.signing_key),
             state_directory=root / "state",
             credentials_directory=root / "credentials",
             application_keys=["SECRET_COOKIE_TOKEN"],
+            # A laboratory's clock need not be synchronised.
+            clock_wait_seconds=0,
         )
         self.write_config(self.config)
         self.container = ""
@@ -233,6 +235,17 @@ class Site:
         assert outcome.code == 0, outcome
         assert outcome.err == "", outcome
         return outcome.out
+
+
+def _patient(stores: Stores) -> Stores:
+    """These stores; where a test says nothing else, they keep what it makes within minutes."""
+    keep = Retention(days=1)
+    local, drive = stores.local, stores.drive
+    if local is not None and local.retention == Retention():
+        local = local.model_copy(update={"retention": keep})
+    if drive is not None and drive.retention == Retention():
+        drive = drive.model_copy(update={"retention": keep})
+    return Stores(local=local, drive=drive)
 
 
 def docker_said(container: str) -> str:

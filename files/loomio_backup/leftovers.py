@@ -1,0 +1,106 @@
+"""What a run that died (or failed) left behind, and how the next one ends it.
+
+A manifest that reached a store makes a backup, whatever became of us afterwards: that is found out first, by
+its id. Otherwise the objects of the attempt go, because only its manifest would have referred to them. Packs
+that lie complete in the spool are sent to their end, and wait for a backup that needs them.
+"""
+
+import contextlib
+from pathlib import Path
+
+from loomio_backup.attempt import Attempt, Attempts
+from loomio_backup.catalogue import Catalogue
+from loomio_backup.errors import StoreAppendOnly, StoreError
+from loomio_backup.objects import Digests, hash_file
+from loomio_backup.progress import say
+from loomio_backup.publication import Publication
+from loomio_backup.state import StateDirectory
+from loomio_backup.stores import Store, StoredObject
+
+
+class Leftovers:
+    """Ends what is left over, in the stores that take part in this run; for the others it is kept in mind."""
+
+    def __init__(self, publication: Publication, catalogue: Catalogue, state: StateDirectory) -> None:
+        self._publication = publication
+        self._catalogue = catalogue
+        self._attempts = Attempts(catalogue)
+        self._state = state
+
+    def end(self) -> None:
+        """Everything, at the start of a run. Raises BackupError when no store works."""
+        for attempt in self._attempts.unfinished():
+            self._settle(attempt)
+        self.remove()
+        self._settle_packs()
+        self._state.empty_spool()
+
+    def remove(self) -> None:
+        """Remove what no manifest refers to from the stores."""
+        for name in self._attempts.leftovers():
+            for kind in self._catalogue.holders(name):
+                store = self._publication.working.get(kind)
+                if store is None:
+                    continue
+                with self._publication.giving_up(kind):
+                    self._remove(store, name)
+            if not self._catalogue.holders(name):
+                self._catalogue.forget_object(name)
+                self._attempts.gone(name)
+
+    def _remove(self, store: Store, name: str) -> None:
+        stored = self._stat(store, name)
+        if stored is not None:
+            # What we may not delete is somebody else's to clear up.
+            with contextlib.suppress(StoreAppendOnly):
+                store.delete(stored)
+        self._catalogue.forget_stored(store.kind, name)
+
+    def _settle(self, attempt: Attempt) -> None:
+        """Find out whether an attempt became a backup; nothing is decided while a store cannot be asked."""
+        for kind in self._catalogue.holders(attempt.manifest_name):
+            store = self._publication.working.get(kind)
+            if store is None:
+                return
+            found = None
+            try:
+                found = self._arrived(store, attempt.manifest_name, attempt.manifest)
+            except StoreError as error:
+                self._publication.give_up(kind, error)
+                return
+            if found:
+                say(f"{attempt.backup} was complete in {kind} when its run was interrupted")
+                self._attempts.adopted(attempt)
+                return
+        self._attempts.abandoned(attempt)
+
+    def _settle_packs(self) -> None:
+        """Packs whose way into a store was interrupted: arrived, or still to be sent from the spool."""
+        for path in sorted(self._state.spool.glob("app-data_*")):
+            entry = self._catalogue.entry(path.name)
+            if entry is not None and _is(path, entry.digests):
+                self._publication.store(entry.name, path, entry.digests)
+                path.unlink()
+        for kind, store in self._publication.working.items():
+            with self._publication.giving_up(kind):
+                for name in self._catalogue.sent_to(kind):
+                    entry = self._catalogue.entry(name)
+                    if entry is not None and entry.kind == "pack":
+                        self._arrived(store, name, entry.digests)
+
+    def _arrived(self, store: Store, name: str, digests: Digests | None) -> bool:
+        """Whether an object that was being sent is in the store, whole; then the catalogue knows it, too."""
+        stored = self._stat(store, name)
+        if stored is None or digests is None or not stored.matches(digests):
+            return False
+        self._catalogue.add_stored(store.kind, stored)
+        return True
+
+    def _stat(self, store: Store, name: str) -> StoredObject | None:
+        known = self._catalogue.believed(store.kind, name)
+        return store.stat(name, known.id if known else None)
+
+
+def _is(path: Path, digests: Digests) -> bool:
+    size, sha256, _ = hash_file(path)
+    return (size, sha256) == (digests.stored_size, digests.stored_sha256)

@@ -8,7 +8,7 @@ from loomio_backup.stores.patience import Backoff
 
 
 def open_stores(config: Config, credentials: Credentials, backoff: Backoff | None = None) -> dict[str, Store]:
-    """Every configured store by its kind, the local one first; nothing is contacted yet. `backoff`: how patient
-    to be with Drive.
+    """Every configured store by its kind, the local one first; nothing is contacted yet. `backoff`: how
+    patient to be with Drive.
     """
     return stores.open_stores(config, credentials.drive() if config.stores.drive else None, backoff)

@@ -195,6 +195,32 @@ def _parser() -> argparse.ArgumentParser:
     unpin.add_argument("name", metavar="NAME", help="the backup (see the verb list)")
     unpin.set_defaults(verb=_unpin)
 
+    status = verbs.add_parser(
+        "status",
+        help="how do the backups stand?",
+        description="Says how the backups stand: in each store the newest complete one, what is missing, when "
+        "the next is due, when the store will be full; what runs, what failed, which alarms are open. Works "
+        "while a backup runs, and without a network. Exit code 1 when something is wrong.",
+    )
+    status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    status.set_defaults(verb=_status)
+
+    watch = verbs.add_parser(
+        "watch",
+        help="look at everything once, and tell whoever has to know",
+        description="Looks at everything once, and tells whoever has to know what is wrong, what is still "
+        "wrong, and what is over. Its timer runs it.",
+    )
+    watch.set_defaults(verb=_watch)
+
+    alert_test = verbs.add_parser(
+        "alert-test",
+        help="try out every way to tell you that something is wrong",
+        description="Sends a test message to everybody who would be told, and pings the dead man's switch. "
+        "Exit code 1 when one of them fails.",
+    )
+    alert_test.set_defaults(verb=_alert_test)
+
     restore = verbs.add_parser(
         "restore",
         help="bring a backup back: database and files",
@@ -325,6 +351,27 @@ def _unpin(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     return pinning.unpin(settings, credentials.Credentials(settings.credentials_directory), arguments.name)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, status_text
+
+    settings = config.load(arguments.config)
+    return status_text.run(settings, credentials.Credentials(settings.credentials_directory), arguments.json)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, watch
+
+    settings = config.load(arguments.config)
+    return watch.run(settings, credentials.Credentials(settings.credentials_directory))
+
+
+def _alert_test(arguments: argparse.Namespace) -> int:
+    from loomio_backup import alert_test, config, credentials
+
+    settings = config.load(arguments.config)
+    return alert_test.run(settings, credentials.Credentials(settings.credentials_directory))
 
 
 def _restore(arguments: argparse.Namespace) -> int:

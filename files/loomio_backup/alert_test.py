@@ -1,0 +1,33 @@
+"""`loomio-backup alert-test`: does every way to tell a person work?"""
+
+from loomio_backup import notify
+from loomio_backup.config import Config
+from loomio_backup.credentials import Credentials
+from loomio_backup.errors import AgentError, ConfigError
+from loomio_backup.notify import Message
+from loomio_backup.progress import say
+
+_CORRECT = (
+    "Correct alerts in the secrets file (loomio-pi secrets edit), run the setup deploy, then type: "
+    "loomio-backup alert-test"
+)
+
+
+def run(config: Config, credentials: Credentials) -> int:
+    """The verb: a message to everybody, and a ping. Raises AgentError when one of them failed."""
+    alerts = notify.load(credentials)
+    if not alerts.any and alerts.ping_url is None:
+        raise ConfigError(f"there is nobody to tell: the secrets file names no alerts. {_CORRECT}")
+    test = Message(
+        f"[{config.host}] Backups: a test",
+        f"So you are told when something is wrong with the backups of the Pi {config.host}. This is a test.",
+        "info",
+    )
+    ping = notify.ping(alerts, well=True)
+    deliveries = notify.send(alerts, test) + ([ping] if ping is not None else [])
+    for delivery in deliveries:
+        say(f"{delivery.channel}: {delivery.error or 'worked'}")
+    failed = [delivery for delivery in deliveries if delivery.error is not None]
+    if failed:
+        raise AgentError(f"{len(failed)} of {len(deliveries)} ways to tell you do not work. {_CORRECT}")
+    return 0

@@ -19,30 +19,39 @@ from loomio_backup.stores import Store
 
 
 class Fetcher:
-    """Fetches objects into a directory, one at a time; counts them."""
+    """Gives objects as files, one at a time: those of a folder where they are, others fetched into
+    `directory`; counts them. `interrupted`: what did not happen, should a store not do its part.
+    """
 
-    def __init__(self, stores: Sequence[Store], directory: Path, identities: Sequence[Identity]) -> None:
+    def __init__(
+        self,
+        stores: Sequence[Store],
+        directory: Path,
+        identities: Sequence[Identity],
+        interrupted: str = "nothing was restored. Nothing live was changed",
+    ) -> None:
         self._stores = stores
         self._directory = directory
+        self._interrupted = interrupted
         self.identities = identities
         self.objects = 0
         self.bytes = 0
 
     @contextmanager
     def file(self, entry: ObjectEntry) -> Iterator[Path]:
-        """The object as a file that is exactly what the manifest says, removed afterwards.
+        """The object as a file that is exactly what the manifest says; what was fetched is removed then.
 
         Raises DamagedObject when no store has it so, RestoreError when that cannot be said because a store
         did not do its part.
         """
-        path = self._directory / entry.name
+        fetched = self._directory / entry.name
         try:
-            self._fetch(entry, path)
+            path = self._found(entry, fetched)
             self.objects += 1
             self.bytes += entry.stored_size
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            fetched.unlink(missing_ok=True)
 
     @contextmanager
     def content(self, entry: ObjectEntry) -> Iterator[BinaryIO]:
@@ -50,19 +59,14 @@ class Fetcher:
         with self.file(entry) as path, read_object(path, self.identities) as source:
             yield source
 
-    def _fetch(self, entry: ObjectEntry, path: Path) -> None:
+    def _found(self, entry: ObjectEntry, fetched: Path) -> Path:
         damaged: list[str] = []
         failed: list[str] = []
         for store in self._stores:
-            ticker = Ticker(f"{store.kind}: {entry.name}")
-            total = bytes_text(entry.stored_size)
-
-            def tell(done: int, ticker: Ticker = ticker, total: str = total) -> None:
-                ticker.tick(f"{bytes_text(done)} of {total}")
-
             try:
-                store.get(entry.name, path, progress=tell)
-            except (StoreNotFound, StoreDamaged) as error:
+                path = store.source_path(entry.name) or self._fetch(store, entry, fetched)
+                size, sha256, _ = hash_file(path)
+            except (StoreNotFound, StoreDamaged, FileNotFoundError) as error:
                 damaged.append(str(error))
                 say(f"{store.kind}: {error}")
                 continue
@@ -70,16 +74,20 @@ class Fetcher:
                 failed.append(f"{store.kind}: {error}")
                 say(failed[-1])
                 continue
-            size, sha256, _ = hash_file(path)
             if (size, sha256) == (entry.stored_size, entry.stored_sha256):
-                return
-            path.unlink()
+                return path
             damaged.append(f"{entry.name} in {store.kind} is not what the manifest describes.")
             say(damaged[-1])
         if failed:
             raise RestoreError(
-                f"{entry.name} could not be fetched, so nothing was restored. Nothing live was changed, and "
-                f"no older backup was taken instead. {' '.join(failed + damaged)} When that is mended, run "
-                "it again; to take an older backup, name it with --backup."
+                f"{entry.name} could not be fetched, so {self._interrupted}, and no older backup was taken "
+                f"instead. {' '.join(failed + damaged)} When that is mended, run it again; to take an older "
+                "backup, name it with --backup."
             )
         raise DamagedObject(f"{entry.name} cannot be had whole: {' '.join(damaged)}")
+
+    def _fetch(self, store: Store, entry: ObjectEntry, fetched: Path) -> Path:
+        ticker = Ticker(f"{store.kind}: {entry.name}")
+        total = bytes_text(entry.stored_size)
+        store.get(entry.name, fetched, progress=lambda done: ticker.tick(f"{bytes_text(done)} of {total}"))
+        return fetched

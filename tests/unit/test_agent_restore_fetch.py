@@ -71,16 +71,26 @@ def test_a_dead_token_is_not_damage(tmp_path: Path, bench: DriveBench, dump: Sam
     assert "authorise again" in _fails(tmp_path, dump, bench.store(secret))
 
 
-@pytest.mark.parametrize("kind", ["local", "drive"])
-def test_a_full_disk_is_not_damage(tmp_path: Path, bench: DriveBench, dump: Sample, kind: str) -> None:
-    store: Store = bench.user_store() if kind == "drive" else LocalFolder(tmp_path / "disk")
-    store.put(NAME, dump.path, dump.digests)
+def test_a_full_disk_is_not_damage(tmp_path: Path, bench: DriveBench, dump: Sample) -> None:
+    drive = bench.user_store()
+    drive.put(NAME, dump.path, dump.digests)
     with (
         small_disk(tmp_path / "spool", 100),
         pytest.raises(RestoreError, match="No space left"),
-        Fetcher([store], tmp_path / "spool", []).file(_entry(dump)),
+        Fetcher([drive], tmp_path / "spool", []).file(_entry(dump)),
     ):
         pytest.fail("fetched")
+
+
+def test_a_folders_object_is_read_where_it_is(tmp_path: Path, dump: Sample) -> None:
+    local = LocalFolder(tmp_path / "disk")
+    local.put(NAME, dump.path, dump.digests)
+    with (
+        small_disk(tmp_path / "spool", 100),
+        Fetcher([local], tmp_path / "spool", []).file(_entry(dump)) as path,
+    ):
+        assert path == tmp_path / "disk" / NAME
+    assert path.read_bytes() == dump.content
 
 
 def test_another_store_helps_out_whatever_the_first_one_has(

@@ -198,9 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     status = verbs.add_parser(
         "status",
         help="how do the backups stand?",
-        description="Says how the backups stand: in each store the newest complete one, what is missing, when "
-        "the next is due, when the store will be full; what runs, what failed, which alarms are open. Works "
-        "while a backup runs, and without a network. Exit code 1 when something is wrong.",
+        description="Says how the backups stand: in each store the newest complete one, what is missing, "
+        "when the next is due, when the store will be full; what runs, what failed, which alarms are open. "
+        "Works while a backup runs, and without a network. Exit code 1 when something is wrong.",
     )
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     status.set_defaults(verb=_status)

@@ -31,6 +31,8 @@ _SERVICE_ACCOUNT_SCOPE = "https://www.googleapis.com/auth/drive"
 # our own sentence is to stand alone.
 for _library in ("googleapiclient", "google.auth"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
+# At its most talkative, urllib3 logs every address, that of an upload session among them: a secret.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 class Transport:

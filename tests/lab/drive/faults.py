@@ -37,7 +37,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .errors import ApiError, ConnectionDropped, Nonsense, TokenError
-from .exchange import Effects, Exchange, pause
+from .exchange import Effects, Exchange
 
 # What there is, and the options without which a rule makes no sense.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -164,6 +164,7 @@ class Faults:
         self._lock = threading.Lock()
         self._end_token = end_token
         self._end_session = end_session
+        self._calm = threading.Event()
 
     def add(self, raw: dict[str, Any]) -> None:
         """Put a rule in force."""
@@ -172,9 +173,11 @@ class Faults:
             self._rules.append(rule)
 
     def clear(self) -> None:
-        """Behave again."""
+        """Behave again, at once: whoever is being kept waiting goes on."""
         with self._lock:
             self._rules.clear()
+            self._calm.set()
+            self._calm = threading.Event()
 
     def summary(self) -> list[dict[str, Any]]:
         """The rules and how often each struck."""
@@ -193,7 +196,7 @@ class Faults:
         options = rule.options
         match rule.kind:
             case "latency":
-                pause(float(options["seconds"]))
+                self._calm.wait(float(options["seconds"]))
             case "slow":
                 effects.bytes_per_second = exchange.body.bytes_per_second = int(options["bytes_per_second"])
             case "status":

@@ -84,7 +84,9 @@ class Aftermath:
             for summary in history.backups
             if summary.instance == manifest.instance
         }
-        newest = [known[order] for order in sorted(known)[-anomaly.COMPARED :]]
+        since = anomaly.accepted(self._catalogue.meta(anomaly.ACCEPTED))
+        orders = [order for order in sorted(known) if order >= since]
+        newest = [known[order] for order in orders[-anomaly.COMPARED :]]
         previous = [self._catalogue.load(summary) for summary in newest]
         found = anomaly.judge(manifest, previous, self._config.watch.collapse_percent)
         for sentence in found:

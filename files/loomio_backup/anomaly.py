@@ -16,6 +16,10 @@ from loomio_backup.progress import bytes_text
 COMPARED = 7
 """How many of the last backups the median is taken of: a single odd one among them then decides nothing."""
 
+ACCEPTED = "collapse_accepted"
+"""Where the catalogue notes which backup (`generation.sequence`) a person found to be as it should be: those
+before it are no measure any more.
+"""
 _PASSING = re.compile(
     r"(sessions|login_tokens|delayed_jobs|schema_migrations|ar_internal_metadata|pg_search_\w+|solid_\w+|ahoy_\w+"
     r"|translations)"
@@ -51,6 +55,12 @@ def judge(manifest: Manifest, previous: Sequence[Manifest], percent: int) -> lis
         return []
     found = [_judge_one(measure, manifest, last, percent) for measure in _measures(manifest, last)]
     return [sentence for sentence in found if sentence is not None]
+
+
+def accepted(noted: str | None) -> tuple[int, int]:
+    """The backup from which on others are a measure, by what is noted as ACCEPTED."""
+    generation, _, sequence = (noted or "0.0").partition(".")
+    return int(generation), int(sequence)
 
 
 def _judge_one(measure: _Measure, manifest: Manifest, last: Sequence[Manifest], percent: int) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from loomio_backup import clock, restore_journal
+from loomio_backup import anomaly, clock, restore_journal
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
@@ -83,6 +83,9 @@ def _resume(
     frozen = catalogue.meta("frozen")
     if frozen is not None:
         catalogue.set_meta("frozen", None)
+        own = catalogue.lineage()
+        if own is not None:
+            catalogue.set_meta(anomaly.ACCEPTED, f"{own.generation}.{own.sequence}")
         tell(
             f"retention goes on. It was frozen: {frozen} What was pinned then stays pinned "
             "until: loomio-backup unpin NAME"

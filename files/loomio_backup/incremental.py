@@ -135,14 +135,16 @@ _MEMBER = """
 """
 _IN_USE = f"""
 SELECT pack, count(*), sum(size), sum({_MEMBER}),
-       (SELECT json_extract(entry, '$.plain_size') FROM objects WHERE name = pack)
+       (SELECT json_extract(entry, '$.plain_size') - 1024 FROM objects WHERE name = pack)
 FROM temp.scan WHERE type = 'file' AND pack IS NOT NULL GROUP BY pack
 """  # noqa: S608 - written in this file
 
 
 @dataclass(frozen=True)
 class _InUse:
-    """A pack that this scan needs: live files, their bytes, what they take in the tar; the tar's size."""
+    """A pack that this scan needs: live files, their bytes, what they take in the tar, what all of it takes
+    (without the two blocks at its end).
+    """
 
     name: str
     files: int

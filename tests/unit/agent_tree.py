@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loomio_backup import crypto, incremental, packs
@@ -36,12 +36,15 @@ class Tree:
         self.reuse = Reuse(0, 0, 0)
         """What the last `pack` found in earlier packs."""
 
-    def backup(self) -> list[str]:
-        """The file part of one backup: two passes. Returns the names of its new packs."""
+    def backup(self, between: Callable[[], None] = lambda: None) -> list[str]:
+        """The file part of one backup: two passes, and what happens between them. Returns the names of its
+        new packs.
+        """
         self.scan = Scan(self.catalogue, self.scan.roots)
         self.scan.walk()
         names = self.pack(leave_sparse=True)
         reuse = self.reuse
+        between()
         self.scan.walk()
         names += self.pack()
         self.reuse = reuse
@@ -73,6 +76,10 @@ class Tree:
             found = list(read_index(source))
         assert [entry.path for entry in found] == sorted(entry.path for entry in found)
         return {text_of(entry.path): entry for entry in found}
+
+    def files(self) -> dict[str, str | None]:
+        """The pack of every file of the index."""
+        return {path: entry.pack for path, entry in self.entries().items() if entry.type == "file"}
 
     def members(self, pack: str) -> Iterator[tuple[str, bytes]]:
         """Names and contents, in order, as a tar of the format would give them."""

@@ -5,31 +5,23 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import resource
 import socket
 import subprocess
 import tarfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from loomio_backup import packs
 from loomio_backup.appdata import ScanEntry, bytes_of, resolve_roots, text_of
-from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import AppDataSource
 from loomio_backup.errors import DamagedObject, SourceError
+from loomio_backup.filereading import HASH_ONLY
 from loomio_backup.index import read_index
 
+from .agent_limits import no_more_open_files
 from .agent_tree import IDENTITY, RECIPIENTS, Tree
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Tree]:
-    with Catalogue(tmp_path / "catalogue.sqlite") as catalogue:
-        yield Tree(tmp_path, catalogue)
+from .tree_writers import disturbed
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -169,6 +161,7 @@ def test_a_file_that_is_gone_before_it_is_read_is_forgotten(tree: Tree) -> None:
     assert [path for path, entry in tree.entries().items() if entry.type == "file"] == ["storage/a"]
 
 
+@pytest.mark.usefixtures("later")
 @pytest.mark.parametrize("change", ["grow", "shrink", "rewrite"])
 def test_a_file_that_changes_while_it_is_read(tree: Tree, change: str) -> None:
     """Whatever is caught, the pack holds what the index says, and a file that never rests is reported."""
@@ -177,27 +170,11 @@ def test_a_file_that_changes_while_it_is_read(tree: Tree, change: str) -> None:
     path.write_bytes(os.urandom(8 << 20))
     (tree.root / "z after").write_text("after")
     tree.scan.walk()
-    stop = threading.Event()
-
-    def disturb() -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            with path.open("r+b") as file:
-                if change == "grow":
-                    file.seek(0, os.SEEK_END)
-                    file.write(bytes(10))
-                elif change == "shrink":
-                    file.truncate((4 << 20) + number % 2 * (4 << 20))
-                else:
-                    file.write(number.to_bytes(8, "big"))
-
-    disturber = threading.Thread(target=disturb)
-    disturber.start()
-    [pack] = tree.pack()
-    stop.set()
-    disturber.join()
+    with disturbed(path, change):
+        [pack] = tree.pack()
     tree.check()
+    # Whatever it looked like then proves nothing.
+    assert tree.scan.select("path = ?", b"storage/changing")[0].inode == HASH_ONLY
     assert tree.scan.changed == ["storage/changing"]
     names = [name for name, _ in tree.members(pack)]
     assert names == ["storage/before", *["storage/changing"] * 3, "storage/z after"]
@@ -221,19 +198,6 @@ def test_a_file_that_changes_once_is_read_again(tree: Tree) -> None:
     assert (entry.size, entry.sha256) == (14, hashlib.sha256(b"second, longer").hexdigest())
 
 
-@contextmanager
-def _no_more_open_files() -> Iterator[None]:
-    """Every `open` fails from here on, as it does on a disk that fails; the files are all there."""
-    lowest = os.dup(0)
-    os.close(lowest)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_a_file_that_cannot_be_opened_has_not_vanished(tree: Tree) -> None:
     (tree.root / "there").write_text("there")
     tree.scan.walk()
@@ -241,7 +205,7 @@ def test_a_file_that_cannot_be_opened_has_not_vanished(tree: Tree) -> None:
     contents = packs.Contents()
     stream = packs.tar_stream("pack", lot, tree.scan.roots, contents)
     with (
-        _no_more_open_files(),
+        no_more_open_files(),
         pytest.raises(SourceError, match=r"there' \(Too many open files\).*Earlier backups are untouched"),
     ):
         list(stream)
@@ -249,7 +213,7 @@ def test_a_file_that_cannot_be_opened_has_not_vanished(tree: Tree) -> None:
 
 
 def test_a_directory_that_cannot_be_listed_has_not_vanished(tree: Tree) -> None:
-    with _no_more_open_files(), pytest.raises(SourceError, match=r"storage/' \(Too many open files\)"):
+    with no_more_open_files(), pytest.raises(SourceError, match=r"storage/' \(Too many open files\)"):
         tree.scan.walk()
 
 

@@ -6,6 +6,7 @@ file that changes while it is read is read again, into another member of the sam
 last one).
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -14,9 +15,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, BinaryIO
 
 from loomio_backup import clock, filereading
-from loomio_backup.appdata import Roots, ScanEntry, host_path, text_of
+from loomio_backup.appdata import Roots, ScanEntry, bytes_of, host_path, text_of
+from loomio_backup.errors import DamagedObject
 from loomio_backup.objects import Digests, write_object
 from loomio_backup.scan import Scan
 from loomio_backup.streams import BlockReader
@@ -71,6 +74,30 @@ def tar_stream(name: str, lot: Sequence[ScanEntry], roots: Roots, contents: Cont
     for entry in lot:
         yield from _member(name, entry, host_path(roots, entry.path), contents)
     yield _NO_BLOCK * 2
+
+
+def members(source: BinaryIO) -> Iterator[tuple[bytes, IO[bytes]]]:
+    """The path and the content of every file in a pack's tar; read each before the next. Use it in
+    `damage_told`.
+    """
+    with tarfile.open(
+        fileobj=source, mode="r|", bufsize=1 << 20, encoding="utf-8", errors="surrogateescape"
+    ) as tar:
+        while (member := tar.next()) is not None:
+            # A stream needs no list of what went by, and it would grow with the number of files.
+            tar.members.clear()  # type: ignore[attr-defined]
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield bytes_of(member.name), content
+
+
+@contextlib.contextmanager
+def damage_told(pack: str) -> Iterator[None]:
+    """What is no tar is a DamagedObject."""
+    try:
+        yield
+    except tarfile.TarError as error:
+        raise DamagedObject(f"{pack} is not a readable tar ({error}).") from error
 
 
 def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> Iterator[bytes]:

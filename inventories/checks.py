@@ -41,6 +41,9 @@ def timezone(name: str) -> str:
 
 
 def cron(expression: str) -> str:
+    if len(expression.split()) == 6:
+        # The library would take the first for seconds.
+        raise ValueError("is not a cron expression (Wrong number of fields)")
     try:
         # Any moment will do: only whether it can be read is of interest.
         CronSim(expression, datetime.now(UTC))

@@ -2,10 +2,18 @@
 
 The conversion is exact: every field is expanded to the values it names, so nothing depends on how cron and
 systemd spell steps. What has no exact counterpart is an error, never an approximation.
+
+One thing has none: the two nights in a year in which clocks change. A time that the clock skips does not come
+for systemd, while cron makes up for it right after; of a time that comes twice systemd takes the first, while
+cron takes both where minute or hour starts with a star. Schedules that are the same in every hour of every
+day are written in UTC, where there are no such nights, and stay exact. Away from those hours the two are
+equal: tests/faults/schedule_series.py compares them with systemd itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -88,8 +96,11 @@ def on_calendar(expression: str, timezone: str) -> tuple[str, ...]:
     days = _values(_DAY.values(fields[2]), _DAY)
     weekdays = _weekdays(_WEEKDAY.values(fields[4]))
 
+    every_hour = (hours, days, months, weekdays) == ("*", "*", "*", "")
+    zone = "UTC" if every_hour and _differs_by_whole_hours(timezone) else _zone(timezone)
+
     def line(weekday: str, day: str) -> str:
-        return f"{weekday}*-{months}-{day} {hours}:{minutes}:00 {_zone(timezone)}"
+        return f"{weekday}*-{months}-{day} {hours}:{minutes}:00 {zone}"
 
     if fields[2].startswith("*") or fields[4].startswith("*"):
         return (line(weekdays, days),)
@@ -112,3 +123,11 @@ def _weekdays(numbers: frozenset[int]) -> str:
 def _zone(timezone: str) -> str:
     # systemd knows UTC by itself; every other name needs the zone files, which a minimal system may lack.
     return "UTC" if timezone in ("Etc/UTC", "UTC", "Etc/Universal", "Etc/Zulu") else timezone
+
+
+def _differs_by_whole_hours(timezone: str) -> bool:
+    """Whether the minute is the same there as in UTC, summer and winter, for as long as a Pi may last."""
+    zone = ZoneInfo(timezone)
+    moments = (datetime(year, month, 1, tzinfo=UTC) for year in range(2025, 2038) for month in range(1, 13))
+    offsets = {moment.astimezone(zone).utcoffset() for moment in moments}
+    return all(offset is not None and not offset % timedelta(hours=1) for offset in offsets)

@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+from tests.lab import pi
 from tests.lab.agent_site import site
 
+from . import schedule_series
 from .kill_series import Tally, every_step, random_moments
 from .report import Table
 from .rig import rig
@@ -59,6 +62,17 @@ def sources(root: Path) -> list[Table]:
     return [Table(["what was broken", "what the run said"], [[k, _last_line(v)] for k, v in said.items()])]
 
 
+def schedules(root: Path, count: int = 4000) -> list[Table]:
+    """Cron expressions against systemd's timers, on both releases."""
+    outcomes = {
+        release: schedule_series.run(pi.image(release), count, seed)
+        for seed, release in enumerate(get_args(pi.Release), start=1)
+    }
+    keys = list(vars(schedule_series.Outcome()))
+    rows = [[key.replace("_", " "), *(getattr(one, key) for one in outcomes.values())] for key in keys]
+    return [Table(["", *outcomes], rows, schedule_series.NOTE)]
+
+
 def _last_line(said: str) -> str:
     return said.strip().splitlines()[-1].replace("|", "\\|")
 
@@ -90,6 +104,11 @@ SERIES: dict[str, tuple[str, Work]] = {
         "exactly the rows that it says, and every attachment that it mentions, or says that it is missing at "
         "the source.",
         writers,
+    ),
+    "schedules": (
+        "Timers elapse exactly when a cron library says, but for times that a change of clocks skips or "
+        "repeats.",
+        schedules,
     ),
     "sources": (
         "With a broken source the run fails with one sentence, and nothing old is removed in its wake.",

@@ -90,6 +90,11 @@ class Pi:
                 docker("volume", "rm", volume)
 
 
+def image(release: Release) -> str:
+    """The image of a freshly flashed Pi."""
+    return images.build(images.HERE / "pi_image", f"pi-{release}", BASE=images.base_image(release))
+
+
 def start(
     name: str,
     release: Release,
@@ -105,7 +110,6 @@ def start(
     `key` is the operator's public SSH key file. With a `sudo_password`, sudo asks for it, as Raspberry Pi OS
     does since 2026-04. `port` is the SSH port on 127.0.0.1; None takes a free one.
     """
-    image = images.build(images.HERE / "pi_image", f"pi-{release}", BASE=images.base_image(release))
     legacy = docker("info", "--format", "{{.CgroupVersion}}") == "1"
     pi = Pi(name, release, 0, sudo_password)
     arguments = ["--name", name, "--hostname", "loomio", "--label", label, "--network", network]
@@ -130,7 +134,7 @@ def start(
         arguments += ["--privileged", "--cgroupns=private"]
     # Shared mounts, as on a real machine: without them LoadCredential= of units finds nothing.
     init = f"mount --make-rshared / && exec /sbin/init {LEGACY_CGROUP_INIT if legacy else ''}"
-    docker("run", "-d", *arguments, image, "sh", "-c", init)
+    docker("run", "-d", *arguments, image(release), "sh", "-c", init)
     wait_until(lambda: pi.succeeds("systemctl", "is-active", "-q", "ssh.service"), f"{name}: sshd", 60)
     _give_the_flasher_s_settings(pi, key, sudo_password)
     published = int(docker("port", name, "22/tcp").splitlines()[0].rpartition(":")[2])

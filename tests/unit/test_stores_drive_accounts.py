@@ -305,6 +305,102 @@ def test_a_content_manager_deletes_into_the_trash(bench: DriveBench, made: Sampl
     assert [file["trashed"] for file in bench.lab.files() if "md5" in file] == [True]
 
 
+# -- before anybody relies on it -----------------------------------------------------------------------------
+
+
+def _verified(store: DriveFolder, error: type[StoreError], *phrases: str) -> None:
+    with pytest.raises(error) as caught:
+        store.verify_access()
+    text = str(caught.value)
+    assert "\n" not in text
+    for phrase in phrases:
+        assert phrase in text
+
+
+def test_access_that_was_revoked_is_noticed_while_the_token_is_good(bench: DriveBench) -> None:
+    """Google's own servers keep taking an access token for a while; the next refresh fails."""
+    secret = bench.lab.register_user()
+    store = bench.store(secret)
+    store.verify_access()
+    bench.lab.fault("invalid-grant", times=None)
+    list(store.list())
+    _verified(store, StoreAuth, "invalid_grant", "untouched", "authorise again")
+
+
+def test_access_to_a_folder_in_the_trash(bench: DriveBench) -> None:
+    store = bench.user_store()
+    store.verify_access()
+    drive = store._drive
+    drive.call("trashing", drive.files.update(fileId=_folder(bench)["id"], body={"trashed": True}), bool)
+    _verified(store, StoreNotFound, "is in Drive's trash", "Restore the folder")
+
+
+@pytest.mark.parametrize(
+    ("role", "append_only", "error", "phrases"),
+    [
+        ("organizer", False, None, ()),
+        ("fileOrganizer", False, None, ()),
+        ("writer", True, None, ()),
+        ("writer", False, StoreAuth, ("set backup.drive.append_only", "Manager", "untouched")),
+        ("reader", False, StoreAuth, ("Contributor", "untouched")),
+        ("reader", True, StoreAuth, ("Contributor", "untouched")),
+    ],
+)
+@pytest.mark.parametrize("use", ["verify_access", "probe"])
+def test_roles_in_a_shared_drive(
+    bench: DriveBench,
+    role: str,
+    append_only: bool,
+    error: type[StoreError] | None,
+    phrases: tuple[str, ...],
+    use: str,
+) -> None:
+    secret, drive_id = _shared(bench, "organizer")
+    bench.store(secret, shared_drive_id=drive_id).verify_access()
+    bench.lab.set_role(drive_id, secret["client_email"], role)
+    store = bench.store(secret, shared_drive_id=drive_id, append_only=append_only)
+    if error is None:
+        getattr(store, use)()
+        return
+    with pytest.raises(error) as caught:
+        getattr(store, use)()
+    for phrase in phrases:
+        assert phrase in str(caught.value)
+
+
+def test_a_member_no_longer(bench: DriveBench) -> None:
+    secret, drive_id = _shared(bench, "organizer")
+    store = bench.store(secret, shared_drive_id=drive_id)
+    store.verify_access()
+    bench.lab.post("state", {"shared_drives": [{"id": drive_id, "name": "Group", "members": {}}]})
+    _verified(store, StoreNotFound, drive_id, "backup.drive.shared_drive_id")
+
+
+def test_a_probe_finds_a_full_drive(bench: DriveBench) -> None:
+    store = bench.store(bench.lab.register_user(quota=100))
+    with pytest.raises(StoreFull, match="Empty the trash"):
+        store.probe()
+    assert bench.names() == []
+
+
+def test_a_probe_finds_a_store_that_gives_back_other_bytes(bench: DriveBench) -> None:
+    store = bench.user_store()
+    bench.lab.fault("corrupt", times=None, match={"operation": "download"})
+    with pytest.raises(StoreDamaged, match="loomio_backup_probe"):
+        store.probe()
+
+
+def test_what_an_interrupted_probe_left_is_used_again(bench: DriveBench) -> None:
+    secret = bench.lab.register_user()
+    bench.lab.fault("status", status=503, times=None, match={"operation": "files.delete"})
+    with pytest.raises(StoreError):
+        bench.store(secret).probe()
+    assert len(bench.names()) == 1
+    bench.lab.clear_faults()
+    bench.store(secret).probe()
+    assert bench.names() == []
+
+
 # -- secrets, and how stores are opened ----------------------------------------------------------------------
 
 

@@ -117,6 +117,10 @@ class LabDrive:
         state: dict[str, Any] = json.loads(self._call("GET", "state", None))
         return state
 
+    def let_lists_catch_up(self) -> None:
+        """End every delay that a `hide` rule has caused."""
+        self.post("state", {"lists_catch_up": True})
+
     def set_quota(self, email: str, quota: int | None) -> None:
         """Change how many bytes a user may store."""
         self.post("state", {"users": [{"email": email, "quota": quota}]})

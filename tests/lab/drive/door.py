@@ -9,7 +9,7 @@ POST /_lab/state    register: {"users": [{"email", "quota", "delegations"}],
                     "refresh_tokens": [{"token", "email", "client_id", "scopes", "revoked"}],
                     "service_accounts": [{"email", "public_key": {"n", "e"}}],
                     "shared_drives": [{"id", "name", "members": {email: role}}], "end_access_tokens": true,
-                    "page_limit": the most files on a page of a list}
+                    "page_limit": the most files on a page of a list, "lists_catch_up": true}
 GET/POST/DELETE /_lab/faults   rules (see faults.py)
 POST /_lab/damage   {"name" or "id", "kind": "flip" or "truncate", "rehash": false}: spoil stored bytes; with
                     `rehash`, Drive's size and hashes follow (a replacement), else they tell of the original
@@ -100,6 +100,8 @@ class Door:
             self._tree.add_drive(SharedDrive(drive_id, raw["name"], now(), raw.get("members", {})))
         if wish.get("end_access_tokens"):
             self._accounts.end_all_tokens()
+        if wish.get("lists_catch_up"):
+            self._tree.show_hidden()
         self._listing.page_limit = wish.get("page_limit", self._listing.page_limit)
 
     def _files(self) -> list[dict[str, Any]]:

@@ -251,6 +251,14 @@ class Tree:
         if account.quota is not None and self.usage(owner)[0] + more > account.quota:
             raise quota_exceeded()
 
+    def show_hidden(self) -> None:
+        """Let lists show everything from now on."""
+        with self.lock:
+            for record in self.files.values():
+                if record.listed_after:
+                    record.listed_after = 0.0
+                    self.save(record)
+
     def listed(self, record: FileRecord) -> bool:
         """Whether lists show the file already (they lag behind creation)."""
         return record.listed_after <= time.time()

@@ -144,6 +144,7 @@ class Handlers:
         content = None
         if record.mime_type != FOLDER:
             content = self._empty_content()
+        record.hide(exchange.effects.hide_seconds)
         record = self._operations.commit(record, content)
         exchange.file_id = record.id
         return self.show(exchange, record)

@@ -80,6 +80,10 @@ class FileRecord:
     def size(self) -> int:
         return self.content.size if self.content else 0
 
+    def hide(self, seconds: float) -> None:
+        """Keep it out of lists for so long: they lag behind creation."""
+        self.listed_after = time.time() + seconds if seconds else 0.0
+
 
 @dataclass
 class SharedDrive:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
@@ -104,7 +103,7 @@ class Uploads:
         if wish.file_id is not None:
             return self._operations.change(caller, query, wish.file_id, metadata, content, media_type)
         record = self._operations.draft(caller, query, metadata, media_type, content.size)
-        record.listed_after = time.time() + wish.hide_seconds if wish.hide_seconds else 0.0
+        record.hide(wish.hide_seconds)
         return self._operations.commit(record, content)
 
     def _receive(self, exchange: Exchange, read: Callable[[int], bytes]) -> Content:

@@ -38,6 +38,7 @@ from loomio_backup.progress import Stopwatch, bytes_text, say, seconds_text
 from loomio_backup.prune import Pruner
 from loomio_backup.publication import Publication
 from loomio_backup.replication import Replication
+from loomio_backup.rotate import settle_where_due
 from loomio_backup.sources import Sources
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
@@ -78,6 +79,7 @@ class _Backup:
         pin: bool,
     ) -> None:
         self._config = config
+        self._credentials = credentials
         self._state = state
         self._catalogue = catalogue
         self._label = label
@@ -89,7 +91,7 @@ class _Backup:
         self._publication = Publication.of(config, stores, catalogue, everywhere=pin or label is not None)
         self._attempts = Attempts(catalogue)
         self._leftovers = Leftovers(self._publication, catalogue, state)
-        reader = Reader(config, credentials, state, catalogue)
+        self._reader = reader = Reader(config, credentials, state, catalogue)
         sources = Sources(stores, catalogue, state.spool)
         self._pruner = Pruner(config, credentials, state, catalogue, reader)
         self._survey = Survey(config, state, catalogue, reader, self._publication, sources, self._pruner)
@@ -270,8 +272,16 @@ class _Backup:
             f"{manifest.database.rows} rows, {manifest.app_data.files} files, "
             f"{bytes_text(manifest.stored_bytes)} stored, {seconds_text(self._watch.total)}"
         )
-        if self._publication.failed:
-            reasons = " ".join(f"{kind}: {reason}" for kind, reason in self._publication.failed.items())
+        failed = self._publication.failed | settle_where_due(
+            self._config,
+            self._credentials,
+            self._reader.keys,
+            {kind: self._survey.histories[kind] for kind in self._publication.working},
+            self._publication.sender,
+            self._catalogue,
+        )
+        if failed:
+            reasons = " ".join(f"{kind}: {reason}" for kind, reason in failed.items())
             self.problem = (
                 f"{manifest.name} is complete and safe in {', '.join(sorted(self._holders))}, "
                 f"but something is left to do. {reasons}"

@@ -73,6 +73,31 @@ def _rotate(
         )
 
 
+def settle_where_due(
+    config: Config,
+    credentials: Credentials,
+    keys: Keys,
+    histories: Mapping[str, tuple[Store, History]],
+    sender: Sender,
+    catalogue: Catalogue,
+) -> dict[str, str]:
+    """Bring the keyrings of these stores up to date where there is something to do. Returns what failed, as a
+    sentence for each store.
+    """
+    try:
+        ring = Ring.of(config, credentials, keys)
+    except KeyringError as error:
+        return {"keyring": str(error)}
+    failed: dict[str, str] = {}
+    for kind, (store, history) in histories.items():
+        try:
+            if ring.is_due(store, history):
+                ring.settle(store, history, sender, catalogue)
+        except StoreError as error:
+            failed[kind] = str(error)
+    return failed
+
+
 class Ring:
     """This Pi's keyring: `data` is None when the key was never changed."""
 

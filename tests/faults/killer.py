@@ -110,21 +110,24 @@ def _watch_files(killer: Killer) -> None:
 
 
 def _watch_catalogue(killer: Killer) -> None:
-    connect = sqlite3.connect
+    class Watched(sqlite3.Connection):
+        """Says each statement that makes a change durable, before it is executed."""
 
-    def connected(path: Any, *rest: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(path, *rest, **options)
-        if Path(path).name.startswith("catalogue"):
+        def __init__(self, path: Any, *rest: Any, **options: Any) -> None:
+            super().__init__(path, *rest, **options)
+            if Path(path).name.startswith("catalogue"):
+                self.set_trace_callback(self._told)
 
-            def told(statement: str) -> None:
-                word = statement.lstrip().split(maxsplit=1)[0].upper() if statement.strip() else ""
-                if word == "COMMIT" or (word in _WRITES and not connection.in_transaction):
-                    killer.step("journal", statement.strip()[:60])
+        def _told(self, statement: str) -> None:
+            word = statement.split(maxsplit=1)[0].upper() if statement.strip() else ""
+            if word == "COMMIT" or (word in _WRITES and not self._within):
+                killer.step("journal", " ".join(statement.split())[:60])
+            self._within = word == "BEGIN" or (self._within and word not in ("COMMIT", "ROLLBACK"))
 
-            connection.set_trace_callback(told)
-        return connection
+        _within = False
 
-    sqlite3.connect = connected  # type: ignore[assignment]
+    # The catalogue's own connection derives from this class, and is imported after us.
+    sqlite3.Connection = Watched  # type: ignore[misc]
 
 
 def _watch_drive(killer: Killer) -> None:
@@ -144,9 +147,9 @@ def _watch_drive(killer: Killer) -> None:
 def main() -> int:
     """Run the verb under the plan."""
     killer = Killer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    watch(killer)
     from loomio_backup import cli
 
-    watch(killer)
     killer.start()
     code = cli.main(sys.argv[2:])
     killer.step("end", "")

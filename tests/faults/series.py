@@ -59,7 +59,7 @@ def sources(root: Path) -> list[Table]:
     image = cutting_image(root)
     with rig(root / "rig", seed=30, image=image) as made:
         said = {case: fails_and_removes_nothing(made, case) for case in CASES}
-    return [Table(["what was broken", "what the run said"], [[k, _last_line(v)] for k, v in said.items()])]
+    return [Table(["what was broken", "what the run said"], [[k, _sentence(v)] for k, v in said.items()])]
 
 
 def schedules(root: Path, count: int = 4000) -> list[Table]:
@@ -73,8 +73,10 @@ def schedules(root: Path, count: int = 4000) -> list[Table]:
     return [Table(["", *outcomes], rows, schedule_series.NOTE)]
 
 
-def _last_line(said: str) -> str:
-    return said.strip().splitlines()[-1].replace("|", "\\|")
+def _sentence(said: str) -> str:
+    lines = said.strip().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("loomio-backup: "))
+    return " ".join(lines[first:]).replace("|", "\\|")
 
 
 def _phases(tallies: list[Tally]) -> Table:

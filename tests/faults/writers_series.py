@@ -128,7 +128,10 @@ def _compare(pi: Site, fresh: Site, name: str) -> int:
     for table, rows in manifest.database.tables.items():
         found = int(fresh.sql(f"SELECT count(*) FROM {table}"))
         assert found == rows, f"{name} says {rows} rows of {table}, its database holds {found}"
-    listed = fresh.sql("SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'other')")
+    listed = fresh.sql(
+        "SELECT count(*) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+        "WHERE relkind = 'r' AND nspname IN ('public', 'other')"
+    )
     assert int(listed) == len(manifest.database.tables)
     assert manifest.database.tables["public.pair_a"] == 500
     keys = fresh.sql("SELECT key FROM active_storage_blobs WHERE service_name = 'local'").split()

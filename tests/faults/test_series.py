@@ -1,0 +1,43 @@
+"""A short sample of each series; `make faults` runs them whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.lab.agent_site import site
+
+from .kill_series import SCENARIOS, every_step, random_moments
+from .rig import rig
+from .source_series import CASES, cutting_image, fails_and_removes_nothing
+from .writers_series import run_series
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.mark.parametrize("verb", SCENARIOS)
+def test_killed_at_a_durable_step(tmp_path: Path, verb: str) -> None:
+    with rig(tmp_path, seed=1) as made:
+        tally = every_step(made, verb, sample=3)
+        assert tally.by_step.total() == 3
+        tally = random_moments(made, verb, 2, restore_every=2)
+        assert tally.by_moment.total() == 2
+
+
+def test_backups_under_fire(tmp_path: Path) -> None:
+    with (
+        site(tmp_path / "pi", "faults-fire", local=tmp_path / "disk") as pi,
+        site(tmp_path / "fresh", "faults-fire2", local=tmp_path / "disk", keys=pi) as fresh,
+    ):
+        pi.fill()
+        outcome = run_series(pi, fresh, backups=2)
+        assert outcome.disturbances > 10
+        assert outcome.purged > 0
+
+
+def test_a_broken_source_removes_nothing(tmp_path: Path) -> None:
+    image = cutting_image(tmp_path)
+    with rig(tmp_path / "rig", seed=2, image=image) as made:
+        for case in CASES:
+            fails_and_removes_nothing(made, case)

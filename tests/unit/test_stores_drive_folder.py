@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loomio_backup.errors import StoreConflict, StoreDamaged, StoreUnavailable
+from loomio_backup.errors import StoreConflict, StoreDamaged, StoreNotFound, StoreUnavailable
 from loomio_backup.stores.base import Space
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -214,6 +214,37 @@ def test_what_moves_from_page_to_page_is_one_object(bench: DriveBench, tmp_path:
     seen += listing
     assert len({stored.id for stored in seen}) == len(seen)
     assert {f"object-{number}" for number in range(5)} <= {stored.name for stored in seen}
+
+
+def test_what_a_list_still_shows_may_be_gone(bench: DriveBench, store: DriveFolder, tmp_path: Path) -> None:
+    """A pack that retention removed is put again: an old list must not pass for it."""
+    made, other = sample(tmp_path, 10, 1), sample(tmp_path, 10, 2)
+    for name in ("object", "RECOVERY.md"):
+        store.delete(store.put(name, made.path, made.digests))
+    bench.lab.fault("stale", times=None)
+    assert {stored.name for stored in store.list()} >= {"RECOVERY.md"}
+    assert store.stat("RECOVERY.md") is None
+    store.put("object", made.path, made.digests)
+    store.replace("RECOVERY.md", other.path, other.digests)
+    assert bench.names() == ["RECOVERY.md", "object"]
+    ghost = next(
+        stored for stored in store.list() if stored.id not in {file["id"] for file in bench.lab.files()}
+    )
+    store.delete(ghost)
+    with pytest.raises(StoreNotFound, match="no longer in the Drive folder"):
+        store.get(ghost, tmp_path / "fetched")
+
+
+def test_a_replacement_that_arrives_damaged_is_sent_again(
+    bench: DriveBench, store: DriveFolder, tmp_path: Path
+) -> None:
+    made, other = sample(tmp_path, 10, 1), sample(tmp_path, 10, 2)
+    store.put("RECOVERY.md", made.path, made.digests)
+    bench.lab.fault("corrupt", match={"upload": True})
+    assert store.replace("RECOVERY.md", other.path, other.digests).matches(other.digests)
+    bench.lab.fault("corrupt", times=None, match={"upload": True})
+    with pytest.raises(StoreDamaged, match="previous version for 30 days"):
+        store.replace("RECOVERY.md", made.path, made.digests)
 
 
 def test_nothing_is_put_beside_another_content(bench: DriveBench, store: DriveFolder, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The local store on a disk of its own: not mounted, unplugged, full, read-only, or formatted as others do."""
+"""The local store on a disk of its own: not mounted, unplugged, full, read-only, formatted as others do."""
 
 from __future__ import annotations
 

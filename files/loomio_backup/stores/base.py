@@ -136,12 +136,14 @@ class Store(Protocol):
 
     def list(self) -> Iterator[StoredObject]:
         """Every object, in no particular order; folders, trash and unfinished objects are not shown. Two of
-        one name are two objects with ids of their own.
+        one name are two objects with ids of their own. Drive's lists lag behind: what was just put may be
+        missing, what was just deleted may still be there.
         """
 
     def stat(self, name: str, object_id: str | None = None) -> StoredObject | None:
         """The object of this name, or None. With an id: the object that has it, if it still has that name;
-        the answer is never out of date. Without, a fresh object may be missing for a while.
+        the answer is never out of date. Without, a fresh object may be missing for a while (but what is
+        returned is there).
         """
 
     def delete(self, stored: StoredObject) -> None:

@@ -142,13 +142,14 @@ class DriveFolder:
             return self.put(name, path, digests)
         if present[0].matches(digests):
             return present[0]
-        stored = self._files.overwrite(f"replacing {name} in Drive", present[0], path, digests, None)
-        if not stored.matches(digests):
-            raise StoreDamaged(
-                f"{name} arrived in Drive with another hash than it was sent with. Drive keeps its previous "
-                "version for 30 days. Run the backup again."
-            )
-        return stored
+        for _ in range(TRIES):
+            stored = self._files.overwrite(f"replacing {name} in Drive", present[0], path, digests, None)
+            if stored.matches(digests):
+                return stored
+        raise StoreDamaged(
+            f"{name} arrived in Drive with another hash than it was sent with, {TRIES} times. Drive keeps "
+            "its previous version for 30 days. Run the backup again."
+        )
 
     def get(
         self, name_or_object: str | StoredObject, destination: Path, progress: Progress | None = None

@@ -147,9 +147,14 @@ class DriveFiles:
         return answer.stored()
 
     def named(self, folder: Folder, name: str) -> list[StoredObject]:
-        """Files of exactly this name, oldest first (Drive itself compares without regard to case)."""
-        found = self._search(folder, f"looking for {name} in Drive", f"name = '{quoted(name)}' and ")
-        return sorted((stored for stored in found if stored.name == name), key=lambda stored: stored.created)
+        """Files of exactly this name, oldest first (Drive itself compares without regard to case).
+
+        Each is read once more by its id: a list may still show what has been deleted.
+        """
+        listed = self._search(folder, f"looking for {name} in Drive", f"name = '{quoted(name)}' and ")
+        ids = {stored.id: stored.created for stored in listed if stored.name == name and stored.id}
+        found = (self.by_id(folder, name, file_id) for file_id in sorted(ids, key=ids.__getitem__))
+        return [stored for stored in found if stored is not None]
 
     def all(self, folder: Folder) -> Iterator[StoredObject]:
         """Every file. Each once: what moves from page to page meanwhile would look like two of one name."""

@@ -139,6 +139,7 @@ class Effects:
     truncate_at: int | None = None
     honest_length: bool = False
     hide_seconds: float = 0.0
+    stale: bool = False
     bytes_per_second: int = 0
     names: list[str] = field(default_factory=list)
 

@@ -17,6 +17,7 @@ requests pass first.
 | unauthorized | | 401, and the access token is dead |
 | invalid-grant | | the token endpoint refuses for good |
 | hide | seconds | a created file is missing from lists that long |
+| stale | | a list as it was a while ago: with files that were deleted since, without the newest |
 | corrupt | | one byte in the middle is flipped: of the upload as stored, or of the download as sent |
 | truncate | at, honest | the download ends early; `honest`: with a Content-Length that agrees |
 | slow | bytes_per_second | both directions |
@@ -51,6 +52,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "unauthorized": (),
     "invalid-grant": (),
     "hide": ("seconds",),
+    "stale": (),
     "corrupt": (),
     "truncate": ("at",),
     "slow": ("bytes_per_second",),
@@ -85,6 +87,7 @@ _PLACES = {
     "expired-session": ("upload.chunk",),
     "invalid-grant": ("token",),
     "hide": ("upload.*", "files.create"),
+    "stale": ("files.list",),
     "corrupt": ("upload.chunk", "upload.multipart", "upload.media", "download"),
     "truncate": ("download",),
 }
@@ -222,6 +225,8 @@ class Faults:
                 effects.keep_bytes = -1
             case "hide":
                 effects.hide_seconds = float(options["seconds"])
+            case "stale":
+                effects.stale = True
             case "corrupt":
                 effects.corrupt = True
             case kind if kind in _NONSENSE:

@@ -90,7 +90,7 @@ class Handlers:
     def _list(self, exchange: Exchange) -> Response:
         fields = exchange.query.get("fields")
         self._renderer.check(fields, "FileList")
-        page = self._listing.page(exchange.who, exchange.query)
+        page = self._listing.page(exchange.who, exchange.query, exchange.effects.stale)
         answer: dict[str, Any] = {"kind": "drive#fileList", "incompleteSearch": False}
         if page.next_token:
             answer["nextPageToken"] = page.next_token

@@ -42,8 +42,8 @@ class Listing:
         self._tree, self._accounts = tree, accounts
         self.page_limit = 1000
 
-    def page(self, caller: Caller, query: Mapping[str, str]) -> Page:
-        """One page; ApiError where Drive refuses."""
+    def page(self, caller: Caller, query: Mapping[str, str], stale: bool = False) -> Page:
+        """One page; ApiError where Drive refuses. `stale`: see faults.py."""
         text = query.get("q", "")
         wanted = compile_query(text)
         order = _order(query.get("orderBy", ""))
@@ -57,10 +57,12 @@ class Listing:
             root_id = self._accounts.accounts[caller.email].root_id
             found = [
                 record
-                for record in self._scope(caller, query)
+                for record in self._scope(caller, query, stale)
                 if wanted(query_view(self._tree, caller, record, root_id))
             ]
         found.sort(key=lambda record: (record.created, record.id), reverse=True)
+        if stale and found and found[0].mime_type != FOLDER:
+            del found[0]
         for key, descending in reversed(order):
             found.sort(key=lambda record, key=key: _sort_value(record, key), reverse=descending)  # type: ignore[misc]
         rest = len(found) > start + size
@@ -74,7 +76,7 @@ class Listing:
             if record.parent is not None and not self._tree.visible(caller, record):
                 raise not_found("")
 
-    def _scope(self, caller: Caller, query: Mapping[str, str]) -> list[FileRecord]:
+    def _scope(self, caller: Caller, query: Mapping[str, str], stale: bool) -> list[FileRecord]:
         tree, corpora, drive_id = (
             self._tree,
             query.get("corpora", "user"),
@@ -99,7 +101,7 @@ class Listing:
             raise ApiError(404, f"Shared drive not found: {drive_id}", "notFound", "driveId")
         return [
             record
-            for record in tree.files.values()
+            for record in (*tree.files.values(), *(tree.ghosts if stale else ()))
             if record.parent is not None
             and tree.listed(record)
             and (record.drive_id == drive_id if drive_id else wide or record.drive_id is None)

@@ -109,6 +109,7 @@ class Tree:
             content = Content(**body["content"]) if body["content"] else None
             self.files[key] = FileRecord(**(body | {"content": content}))
         self.drives = {key: SharedDrive(**body) for key, body in database.load("drive").items()}
+        self.ghosts: list[FileRecord] = []  # deleted, but a stale list may show them
         self.reserved: dict[str, str] = database.load("reserved")  # ids of generateIds: "free" or "used"
 
     # -- what exists -----------------------------------------------------------------------------------------
@@ -149,6 +150,7 @@ class Tree:
             for child in [child for child in self.files.values() if child.parent == record.id]:
                 self.remove(child)
             self.files.pop(record.id, None)
+            self.ghosts = [*self.ghosts[-50:], record]
             self._database.delete("file", record.id)
             if record.content:
                 (self.blobs / record.content.blob).unlink(missing_ok=True)

@@ -135,6 +135,12 @@ class StackSettings(Group):
         return environment
 
 
+class PullSettings(Group):
+    """The copy of the backups on this machine, which loomio-pi pull makes."""
+
+    directory: LocalPath | None = Field(default=None, description="path of a folder of yours")
+
+
 class Settings(Group):
     """Everything that the operator decides."""
 
@@ -151,6 +157,7 @@ class Settings(Group):
         default=MonitoringSettings(), description="settings of the watch over the backups"
     )
     encryption: EncryptionSettings = Field(default=EncryptionSettings(), description="encryption settings")
+    pull: PullSettings = Field(default=PullSettings(), description="settings of loomio-pi pull: directory")
 
     @model_validator(mode="after")
     def _offline_key_alone(self) -> "Settings":

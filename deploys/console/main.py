@@ -5,14 +5,17 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploys.console import authorize, deploy, secrets
+from deploys.console import authorize, deploy, prune, pull, secrets
 from inventories.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 from inventories.settings import VARIABLE as SETTINGS_VARIABLE
 from inventories.validation import SettingsError
+from loomio_backup.errors import AgentError
 
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "secrets": (secrets.main, "make and edit the encrypted secrets file"),
     "authorize": (authorize.main, "get a Google account's consent to keep the backups in its Drive"),
+    "pull": (pull.main, "copy the backups to this machine, and check them"),
+    "prune": (prune.main, "remove old backups from a Drive in which the Pi never deletes"),
     "deploy": (deploy.main, "run one of the deploys, with exit codes that a scheduler can trust"),
 }
 
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ[variable] = str(Path(value).absolute())
     try:
         return verb(given[1:])
-    except SettingsError as error:
+    except (SettingsError, AgentError) as error:
         print(f"loomio-pi: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -26,7 +26,8 @@ ZONES = (
 ITERATIONS = 12
 NOTE = (
     "Generated expressions in ten time zones, twelve firings of each, asked of systemd itself on both "
-    "releases. Left out: windows in which a zone's clocks change by half an hour, where the cron library loses its way."
+    "releases. Left out: windows in which a zone's clocks change by half an hour, where the cron "
+    "library loses its way."
 )
 _BASES = 40
 _BATCH = 200

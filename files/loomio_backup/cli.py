@@ -221,6 +221,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     alert_test.set_defaults(verb=_alert_test)
 
+    export = verbs.add_parser(
+        "export",
+        help="write one backup into one file",
+        description="Writes one backup into one encrypted file, on a USB disk for example, that opens with "
+        "standard programs: age -d -i key.txt FILE | zstd -d | tar -x. FILE appears when it is whole.",
+    )
+    export.add_argument("destination", metavar="FILE", type=Path, help="the file to write; must not exist")
+    export.add_argument("--backup", metavar="NAME", help="this one instead of the newest (see the verb list)")
+    export.add_argument("--store", choices=["local", "drive"], help="only from this store")
+    export.set_defaults(verb=_export)
+
     restore = verbs.add_parser(
         "restore",
         help="bring a backup back: database and files",
@@ -372,6 +383,14 @@ def _alert_test(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     return alert_test.run(settings, credentials.Credentials(settings.credentials_directory))
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from loomio_backup import config, credentials, export
+
+    settings = config.load(arguments.config)
+    wish = export.Wish(arguments.destination, arguments.backup, arguments.store)
+    return export.run(settings, credentials.Credentials(settings.credentials_directory), wish)
 
 
 def _restore(arguments: argparse.Namespace) -> int:

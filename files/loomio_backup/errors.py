@@ -96,5 +96,9 @@ class RestoreError(AgentError):
     """A restore was refused or did not finish."""
 
 
+class ExportError(AgentError):
+    """A backup was not exported."""
+
+
 class CheckError(AgentError):
     """A check found that the backups are not as they should be."""

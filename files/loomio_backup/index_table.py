@@ -26,6 +26,10 @@ class IndexTable:
 
     def __init__(self, scratch: Path) -> None:
         self._database = sqlite3.connect(scratch, isolation_level=None, check_same_thread=False)
+        # "a/b" comes before "a b", as it does in a walk.
+        self._database.create_function(
+            "in_tree", 1, lambda path: path.replace(b"/", b"\0"), deterministic=True
+        )
         self._database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
 
     def close(self) -> None:
@@ -74,6 +78,10 @@ class IndexTable:
     def directories(self, *, deepest_first: bool = False) -> Iterator[ScanEntry]:
         """Every directory, those above before those below, or the other way round."""
         return self._select(f"type = 'dir' ORDER BY path {'DESC' if deepest_first else ''}")
+
+    def all_but_files(self) -> Iterator[ScanEntry]:
+        """Every directory and symlink, what is in a directory right after it."""
+        return self._select("type <> 'file' ORDER BY in_tree(path)")
 
     def bytes_below(self, source: bytes) -> int:
         """Bytes of the files of one source."""

@@ -76,8 +76,8 @@ def tar_stream(name: str, lot: Sequence[ScanEntry], roots: Roots, contents: Cont
     yield _NO_BLOCK * 2
 
 
-def members(source: BinaryIO) -> Iterator[tuple[bytes, IO[bytes]]]:
-    """The path and the content of every file in a pack's tar; read each before the next. Use it in
+def members(source: BinaryIO) -> Iterator[tuple[bytes, int, IO[bytes]]]:
+    """Path, size and content of every file in a pack's tar; read each before the next. Use it in
     `damage_told`.
     """
     with tarfile.open(
@@ -88,7 +88,7 @@ def members(source: BinaryIO) -> Iterator[tuple[bytes, IO[bytes]]]:
             tar.members.clear()  # type: ignore[attr-defined]
             content = tar.extractfile(member) if member.isreg() else None
             if content is not None:
-                yield bytes_of(member.name), content
+                yield bytes_of(member.name), member.size, content
 
 
 @contextlib.contextmanager

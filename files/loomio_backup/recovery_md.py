@@ -86,10 +86,42 @@ Without this page's programs: age is described at <https://age-encryption.org/v1
 """
 
 
+_EXPORT_TEXT = """\
+# One backup of a Loomio, whole
+
+This is `{name}`, of {snapshot_at} (UTC), made on {host}. It was exported by Loomio Pi Stack and needs nothing of it:
+
+* `database.dump`: the database, for `pg_restore` of PostgreSQL {version} or newer.
+* `config/`: `.env` (as `env`), Compose files and the operator's files (below `files/`), roles of the database.
+* `app-data/`: every directory in it is the content of one volume of the stack ({sources}).
+* `manifest.json`: what the backup holds: every table's rows, numbers of files, versions.
+
+Everything in here is secret: who has it has all that is in that Loomio. Extract it as root, so that owners come back.
+
+The database goes into an empty database:
+
+```sh
+psql -d postgres -f config/postgres/roles.sql   # errors about roles that exist are harmless
+createdb -T template0 -E {encoding} -O {owner} {database}
+pg_restore --exit-on-error -d {database} database.dump
+```
+"""
+
+
+def export_text(manifest: Manifest, properties: DatabaseProperties) -> str:
+    """The page inside an exported backup."""
+    return _filled(_EXPORT_TEXT, manifest, properties)
+
+
 def recovery_text(manifest: Manifest, properties: DatabaseProperties) -> str:
     """The page for a store whose newest backup is this one."""
-    return _TEXT.format(
+    return _filled(_TEXT, manifest, properties)
+
+
+def _filled(text: str, manifest: Manifest, properties: DatabaseProperties) -> str:
+    return text.format(
         name=manifest.name,
+        host=manifest.host,
         snapshot_at=f"{manifest.snapshot_at:%Y-%m-%d %H:%M:%S}",
         sources=", ".join(manifest.app_data.sources) or "none",
         version=manifest.database.server_version_num // 10000,

@@ -75,7 +75,7 @@ class Staging:
     def extract(self, pack: str, source: BinaryIO) -> None:
         """Write the files of one pack. Raises DamagedObject when one is missing or another."""
         with self._index.transaction(), packs.damage_told(pack):
-            for path, content in packs.members(source):
+            for path, _, content in packs.members(source):
                 entry = self._index.wanted(pack, path)
                 if entry is not None and self._write(entry, content):
                     self._index.had(entry)

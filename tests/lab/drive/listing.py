@@ -61,8 +61,11 @@ class Listing:
                 if wanted(query_view(self._tree, caller, record, root_id))
             ]
         found.sort(key=lambda record: (record.created, record.id), reverse=True)
-        if stale and found and found[0].mime_type != FOLDER:
-            del found[0]
+        if stale:
+            alive = [
+                record for record in found if record.mime_type != FOLDER and record.id in self._tree.files
+            ]
+            found = [record for record in found if record not in alive[:1]]
         for key, descending in reversed(order):
             found.sort(key=lambda record, key=key: _sort_value(record, key), reverse=descending)  # type: ignore[misc]
         rest = len(found) > start + size

@@ -17,6 +17,7 @@ from loomio_backup.objects import Digests
 _ATTEMPTS = "attempts"
 _LEFTOVERS = "leftovers"
 _WAITING = "waiting packs"
+_COPIES = "unfinished copies"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,22 @@ class Attempts:
             waiting = [*self.waiting(), *running.packs]
             self._leave(name for name in waiting if name not in needed)
             self._catalogue.set_meta(_WAITING, None)
+
+    def copying(self, store: str, backup: str) -> None:
+        """A backup that exists is about to be brought into a store."""
+        with self._catalogue.transaction():
+            self._keep(
+                _COPIES, [*(list(other) for other in self.copies() - {(store, backup)}), [store, backup]]
+            )
+
+    def copied(self, store: str, backup: str) -> None:
+        """Nothing is left to do about a copy: it is complete, or what there was of it is gone."""
+        with self._catalogue.transaction():
+            self._keep(_COPIES, [list(other) for other in self.copies() - {(store, backup)}])
+
+    def copies(self) -> set[tuple[str, str]]:
+        """(store, backup) of the copies that were begun and not finished."""
+        return {(store, backup) for store, backup in json.loads(self._catalogue.meta(_COPIES) or "[]")}
 
     def gone(self, name: str) -> None:
         """A leftover is in no store any more."""

@@ -59,13 +59,19 @@ def run(config: Config, credentials: Credentials, label: str | None = None, pin:
         except BaseException as error:
             # What happened matters more than that it could not be noted: the next run notes it, too.
             with contextlib.suppress(CatalogueError):
-                catalogue.end_run(number, "failed", None, str(error) or type(error).__name__)
+                catalogue.end_run(number, "failed", None, _reason(error))
             raise
         problem = backup.problem
         catalogue.end_run(number, "partial" if problem else "complete", manifest.name, problem)
         if problem is not None:
             raise BackupError(problem)
         return manifest
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return "it was told to end before it was done"
+    return str(error) or type(error).__name__
 
 
 class _Backup:
@@ -100,8 +106,7 @@ class _Backup:
         parallel = drive.parallel_uploads if drive else 1
         self._replication = Replication(self._publication.sender, sources, catalogue, parallel)
         self._clock_known = True
-        self._holders: list[str] = []
-        """The stores that hold the new backup."""
+        self._started_at = clock.now()
         self.problem: str | None = None
         """What is left to do although the backup is safe, as a sentence."""
 
@@ -217,12 +222,12 @@ class _Backup:
         for kind, store in self._publication.working.items():
             with self._publication.giving_up(kind):
                 self._replication.publish(manifest, store, path, digests)
+                self._publication.holders.append(kind)
                 new = new or self._exists(manifest, digests)
-                self._holders.append(kind)
                 say(f"{kind}: {manifest.name} is complete")
                 self._pin_in(store, manifest.name)
         path.unlink()
-        assert new is not None  # giving the last store up ends the run
+        assert new is not None  # giving up the last store would have ended the run
         self._recovery_page(manifest, dump)
         return new
 
@@ -264,11 +269,12 @@ class _Backup:
             self._survey.histories,
         )
         aftermath.catch_up(new)
+        self._leftovers.remove_copies()
         aftermath.look_for_ruins(manifest)
         if self._clock_known:
             aftermath.prune()
         say(
-            f"backup {manifest.name} is complete in: {', '.join(sorted(self._holders))}. "
+            f"backup {manifest.name} is complete in: {', '.join(sorted(self._publication.holders))}. "
             f"{manifest.database.rows} rows, {manifest.app_data.files} files, "
             f"{bytes_text(manifest.stored_bytes)} stored, {seconds_text(self._watch.total)}"
         )
@@ -283,6 +289,6 @@ class _Backup:
         if failed:
             reasons = " ".join(f"{kind}: {reason}" for kind, reason in failed.items())
             self.problem = (
-                f"{manifest.name} is complete and safe in {', '.join(sorted(self._holders))}, "
+                f"{manifest.name} is complete and safe in {', '.join(sorted(self._publication.holders))}, "
                 f"but something is left to do. {reasons}"
             )

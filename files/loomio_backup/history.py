@@ -147,25 +147,29 @@ class Reader:
             return self._catalogue.add_manifest(manifest, sha256, md5)
 
 
-def remember(catalogue: Catalogue, history: History) -> None:
+def remember(catalogue: Catalogue, store: Store, history: History) -> None:
     """Bring the catalogue up to date with what a store holds: what is gone is forgotten, what was not known
     (the catalogue was lost, or is new) is learned. Only for the holder of the lock. Missing manifests stay
-    known, because they stay missing.
+    known, because they stay missing. Raises StoreError.
     """
     kind = history.store
-    with catalogue.transaction():
-        known, sent, damaged = catalogue.stored_in(kind), catalogue.sent_to(kind), catalogue.damaged_in(kind)
-        for name in [*history.gone, *(name for name in damaged if name not in history.objects)]:
-            catalogue.forget_stored(kind, name)
-        manifests = {summary.name + SUFFIX for summary in history.backups}
-        for name, stored in history.objects.items():
-            entry = catalogue.entry(name)
-            if name in sent or (entry is None and name not in manifests and not name.endswith(PIN_SUFFIX)):
-                continue
-            right = entry is None or stored.matches(entry.digests)
-            if not right or name not in known or known[name] != stored.id:
-                # What was read and found damaged stays so where only sizes can be compared.
-                believed = right and (name not in damaged or stored.md5 is not None)
-                catalogue.add_stored(kind, stored)
-                if not believed:
-                    catalogue.mark_damaged(kind, name)
+    known, damaged = catalogue.stored_in(kind), catalogue.damaged_in(kind)
+    for name in [*history.gone, *(name for name in damaged if name not in history.objects)]:
+        catalogue.forget_stored(kind, name)
+    manifests = {summary.name + SUFFIX for summary in history.backups}
+    for name, stored in list(history.objects.items()):
+        entry = catalogue.entry(name)
+        if entry is None and name not in manifests and not name.endswith(PIN_SUFFIX):
+            continue
+        right = entry is None or stored.matches(entry.digests)
+        if right and name in known and known[name] == stored.id:
+            continue
+        # A list may still show what was just deleted.
+        if store.stat(name, stored.id) is None:
+            del history.objects[name]
+            continue
+        with catalogue.transaction():
+            catalogue.add_stored(kind, stored)
+            # What was read and found damaged stays so where only sizes can be compared.
+            if not right or (name in damaged and stored.md5 is None):
+                catalogue.mark_damaged(kind, name)

@@ -48,6 +48,22 @@ class Leftovers:
                 self._catalogue.forget_object(name)
                 self._attempts.gone(name)
 
+    def remove_copies(self) -> None:
+        """Remove what there is of copies that were interrupted and not taken up again, because retention does
+        not ask for them. Packs and indexes stay: other backups may need them.
+        """
+        for kind, backup in sorted(self._attempts.copies()):
+            store, manifest = self._publication.working.get(kind), self._catalogue.manifest(backup)
+            if store is None:
+                continue
+            with self._publication.giving_up(kind):
+                if manifest is not None and self._stat(store, manifest.manifest_name) is None:
+                    for entry in manifest.objects:
+                        if entry.kind not in ("pack", "index"):
+                            self._remove(store, entry.name)
+                    self._catalogue.forget_stored(kind, manifest.manifest_name)
+                self._attempts.copied(kind, backup)
+
     def _remove(self, store: Store, name: str) -> None:
         stored = self._stat(store, name)
         if stored is not None:

@@ -29,6 +29,8 @@ class Publication:
         self._resting = resting
         self.failed: dict[str, str] = {}
         """Why a store was given up, by the store's kind."""
+        self.holders: list[str] = []
+        """The stores in which the new backup is complete."""
 
     @classmethod
     def of(
@@ -50,13 +52,15 @@ class Publication:
         }
 
     def give_up(self, kind: str, error: StoreError) -> None:
-        """Leave a store alone from now on. Raises BackupError when it was the last one."""
+        """Leave a store alone from now on. Raises BackupError when it was the last one, and the new backup is
+        nowhere complete.
+        """
         self.failed[kind] = str(error)
         say(f"{kind}: given up for this backup: {error}")
         if not self.working and self._resting is not None:
             say(f"{self._resting}: takes part although it is not its turn, because no other store works")
             self._resting = None
-        if not self.working:
+        if not self.working and not self.holders:
             reasons = " ".join(f"{name}: {reason}" for name, reason in self.failed.items())
             raise BackupError(f"the backup was not stored anywhere; earlier backups are untouched. {reasons}")
 

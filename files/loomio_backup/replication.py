@@ -6,10 +6,12 @@ index. What was sent before an interruption is not sent again.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
+from loomio_backup.attempt import Attempts
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.lending import Lent
 from loomio_backup.manifest import Manifest, ObjectEntry, ObjectKind
@@ -30,6 +32,7 @@ class Replication:
         self._sources = sources
         self._catalogue = catalogue
         self._parallel = parallel
+        self._attempts = Attempts(catalogue)
         self._confirmed: set[tuple[str, str]] = set()
         """(store, object) that a store has confirmed to this very process."""
         self._lent: dict[str, Lent] = {}
@@ -38,15 +41,25 @@ class Replication:
         """Complete a backup in a store, then store its manifest, the file `path`. Raises StoreError; the
         manifest is then not there.
         """
-        self.complete(manifest, target)
-        self._sender.send(target, manifest.manifest_name, path, digests)
+        with self._noted(manifest, target):
+            self.complete(manifest, target)
+            self._sender.send(target, manifest.manifest_name, path, digests)
 
     def copy(self, manifest: Manifest, target: Store) -> None:
         """Complete a backup that other stores hold, then copy its manifest. Raises StoreError."""
-        self.complete(manifest, target)
         name = manifest.manifest_name
-        with self._sources.file(name, self._catalogue.manifest_digest(name), target.kind) as (path, digests):
-            self._sender.send(target, name, path, digests)
+        with self._noted(manifest, target):
+            self.complete(manifest, target)
+            sha256 = self._catalogue.manifest_digest(name)
+            with self._sources.file(name, sha256, target.kind) as (path, digests):
+                self._sender.send(target, name, path, digests)
+
+    @contextmanager
+    def _noted(self, manifest: Manifest, target: Store) -> Iterator[None]:
+        """What is in here leaves something behind when it is interrupted (leftovers.py)."""
+        self._attempts.copying(target.kind, manifest.name)
+        yield
+        self._attempts.copied(target.kind, manifest.name)
 
     def complete(self, manifest: Manifest, target: Store) -> None:
         """Have every object of a backup confirmed by a store, copying what it lacks. Raises StoreError."""
@@ -87,6 +100,9 @@ class Replication:
         if known is None or known.state == "damaged":
             return False
         stored = target.stat(entry.name, known.id)
+        if stored is None and known.state == "confirmed":
+            # It is gone, whatever a list says: the next backup must not rely on it.
+            self._catalogue.forget_stored(target.kind, entry.name)
         if stored is None or not stored.matches(entry.digests):
             return False
         self._catalogue.add_stored(target.kind, stored)

@@ -62,7 +62,7 @@ class Survey:
             with self._publication.giving_up(unread[0]):
                 store = self._publication.working[unread[0]]
                 history = self._reader.read(store)
-                remember(self._catalogue, history)
+                remember(self._catalogue, store, history)
                 self._read[unread[0]] = store, history
                 self._warn_of(history)
         self._catalogue.forget_lost_packs()

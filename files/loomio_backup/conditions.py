@@ -16,17 +16,18 @@ from loomio_backup.store_status import StoreStatus
 
 PLACES = {"local": "the local store", "drive": "Google Drive"}
 _TITLES = {
-    "run": "the last backup failed",
-    "prune": "old backups are not removed",
-    "rotate-key": "the change of keys is not finished",
     "frozen": "there is much less data than before",
-    "clock": "the clock cannot be trusted",
-    "disk": "no room for the next backup",
+    "run": "the last backup failed",
     "late": "no new backup in {}",
-    "access": "{} cannot be used",
     "content": "not all is in {} that was put there",
+    "access": "{} cannot be used",
+    "disk": "no room for the next backup",
     "space": "{} is nearly full",
+    "clock": "the clock cannot be trusted",
+    "rotate-key": "the change of keys is not finished",
+    "prune": "old backups are not removed",
 }
+"""By the first word of the key; what matters most comes first."""
 _OUTAGE = timedelta(hours=6)
 """Networks go and come back; a day's backups can be made up for."""
 _LONGEST_RUN = timedelta(hours=24)
@@ -49,8 +50,16 @@ def conditions(config: Config, status: Status) -> list[Condition]:
 
 def title(key: str) -> str:
     """What an alarm is about, in a few words."""
-    what, _, store = key.partition("-")
-    return _TITLES.get(key) or _TITLES[what].format(PLACES[store])
+    return _TITLES[_subject(key)].format(PLACES.get(key.partition("-")[2], ""))
+
+
+def rank(key: str) -> int:
+    """How much an alarm matters: 0 most."""
+    return list(_TITLES).index(_subject(key))
+
+
+def _subject(key: str) -> str:
+    return key if key in _TITLES else key.partition("-")[0]
 
 
 def text_of(moment: datetime, config: Config) -> str:

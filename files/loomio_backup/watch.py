@@ -16,7 +16,7 @@ from loomio_backup import alarms, clock, notify, prometheus, status
 from loomio_backup.access import open_stores
 from loomio_backup.alarms import Alarm, Tidings
 from loomio_backup.catalogue import Catalogue
-from loomio_backup.conditions import conditions, text_of, title
+from loomio_backup.conditions import conditions, rank, text_of, title
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import AgentError, ConfigError, StoreError, StoreUnavailable
@@ -146,7 +146,7 @@ def _ping(alerts: Alerts, *, well: bool) -> bool:
 def message(config: Config, tidings: Tidings) -> Message:
     """One message for all that has to be told."""
     alarmed = (*tidings.new, *tidings.again)
-    first = (*alarmed, *tidings.over)[0]
+    first = min(alarmed or tidings.over, key=lambda alarm: rank(alarm.key))
     more = len(alarmed or tidings.over) - 1
     also = f" (and {more} more)" if more else ""
     over = "" if alarmed else "over: "

@@ -47,8 +47,8 @@ class StoreStatus:
     `newest` and what follows from them are what this Pi last knew, and the rest is empty. outage: the problem
     is a network or a server that does not answer, which may pass by itself; outage_since: when that was first
     seen. access_problem: why nothing could be stored, when that was last tried out.
-    newest: the newest complete backup; age_seconds: of its snapshot. due_at: when the next backup for this
-    store is to be made. late_since: since when it should have been there.
+    newest: the newest complete backup; newest_at, age_seconds: its snapshot. due_at: when the next backup for
+    this store is to be made. late_since: since when it should have been there.
     backups: how many; incomplete: those that lack objects; bytes: of all objects together. missing: manifests
     that disappeared, and not by us. unreadable: manifests that are damaged, or that no key of this Pi opens.
     pinned: backups that stay whatever the settings say. verified, verified_at: the last backup that was

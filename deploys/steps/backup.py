@@ -8,6 +8,7 @@ from pyinfra.api.host import Host
 
 from deploys.operations.backup import backed_up
 from deploys.steps.paths import BACKUP_SERVICE, LABELLED_BACKUP
+from loomio_backup.config import LABEL
 
 
 def wanted_label(host: Host) -> str | None:
@@ -15,12 +16,11 @@ def wanted_label(host: Host) -> str | None:
     label = host.data.get("label")
     if label is None:
         return None
-    # It becomes part of a unit's name, as it stands. pyinfra makes numbers and truth of what looks like them.
-    if not isinstance(label, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", label):
+    # pyinfra makes numbers and truth of what looks like them.
+    if not isinstance(label, str) or not re.fullmatch(LABEL, label):
         raise DeployError(
-            f"{label!r} cannot be a label. Nothing was done. A label has up to 60 letters, digits, dots, "
-            "dashes and underscores, starts with a letter or digit, and is no bare number, such as: --data "
-            "label=before-update"
+            f"{label!r} cannot be a label. Nothing was done. A label has up to 40 of a-z, 0-9, - and _, "
+            "begins with a letter or digit, and is no bare number, such as: --data label=before-update"
         )
     return label
 

@@ -86,17 +86,17 @@ def contents(target: Target) -> dict[str, str]:
         + (lent(names.LEGACY_PASSPHRASE) if backup.format == "fernet" else []),
     }
     variables: dict[str, dict[str, object]] = {
-        BACKUP_SERVICE: {**backing_up, "description": "Loomio backup", "arguments": "run"},
+        BACKUP_SERVICE: {**backing_up, "description": "Loomio backup", "arguments": "run --wait"},
         LABELLED_BACKUP: {
             **backing_up,
             "description": "Loomio backup %i",
-            "arguments": "run --label %i --pin",
+            "arguments": "run --wait --label %i --pin",
         },
         BACKUP_TIMER: _timer(settings, "Loomio backup", backup.schedule),
         PRUNE_SERVICE: {
             **common,
             **_sandbox(settings, writable=[store_directory(backup)], inaccessible=DOCKER),
-            "arguments": "prune",
+            "arguments": "prune --wait",
             "credentials": lent(*PRUNE_CREDENTIALS),
         },
         PRUNE_TIMER: _timer(settings, "Removal of old Loomio backups", backup.prune_schedule),

@@ -46,12 +46,18 @@ from loomio_backup.survey import Survey
 from loomio_backup.version import VERSION
 
 
-def run(config: Config, credentials: Credentials, label: str | None = None, pin: bool = False) -> Manifest:
-    """Make one backup; with a label, or pinned, it goes to every store. Raises AgentError when it is not
-    complete in every store that takes part.
+def run(
+    config: Config,
+    credentials: Credentials,
+    label: str | None = None,
+    pin: bool = False,
+    wait: bool = False,
+) -> Manifest:
+    """Make one backup; with a label, or pinned, it goes to every store. With `wait`, what is running now may
+    finish first. Raises AgentError when it is not complete in every store that takes part.
     """
     state = StateDirectory(config.state_directory)
-    with state.locked("a backup"), Catalogue(state.catalogue) as catalogue:
+    with state.locked("a backup", wait), Catalogue(state.catalogue) as catalogue:
         number = catalogue.begin_run("run")
         try:
             backup = _Backup(config, credentials, state, catalogue, label, pin)

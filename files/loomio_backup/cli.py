@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from loomio_backup.config import DEFAULT_PATH
+from loomio_backup.config import DEFAULT_PATH, LABEL
 from loomio_backup.errors import AgentError
 from loomio_backup.progress import say
 from loomio_backup.version import VERSION
@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--pin", action="store_true", help="keep it until it is unpinned; it goes to every store, too"
     )
+    _add_wait(run)
     run.set_defaults(verb=_run)
 
     list_ = verbs.add_parser(
@@ -176,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         help="let retention go on after it was frozen, and without the backups that disappeared",
     )
     prune.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_wait(prune)
     prune.set_defaults(verb=_prune)
 
     pin = verbs.add_parser(
@@ -289,8 +291,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="let another run finish first (without: fail while there is one)"
+    )
+
+
 def _label(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", text):
+    if not re.fullmatch(LABEL, text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no label: up to 40 of a-z, 0-9, - and _, not beginning with - or _"
         )
@@ -309,6 +317,7 @@ def _run(arguments: argparse.Namespace) -> int:
         credentials.Credentials(settings.credentials_directory),
         label=arguments.label,
         pin=arguments.pin,
+        wait=arguments.wait,
     )
     return 0
 
@@ -344,7 +353,11 @@ def _prune(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     wish = pruning.Wish(
-        store=arguments.store, dry_run=arguments.dry_run, resume=arguments.resume, as_json=arguments.json
+        store=arguments.store,
+        dry_run=arguments.dry_run,
+        resume=arguments.resume,
+        as_json=arguments.json,
+        wait=arguments.wait,
     )
     return pruning.run(settings, credentials.Credentials(settings.credentials_directory), wish)
 

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from loomio_backup.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/loomio-backup/config.yml")
+LABEL = r"[a-z0-9][a-z0-9_-]{0,39}"
+"""What a backup can be labelled with: it becomes part of a unit's name as it stands."""
 
 
 def _absolute(path: Path) -> Path:

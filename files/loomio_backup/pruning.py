@@ -20,12 +20,15 @@ from loomio_backup.stores import Store
 
 @dataclass(frozen=True)
 class Wish:
-    """What was typed. `resume`: let retention go on after a freeze, and without backups that disappeared."""
+    """What was typed. `resume`: let retention go on after a freeze, and without backups that disappeared.
+    `wait`: for a backup or a restore to finish.
+    """
 
     store: str | None = None
     dry_run: bool = False
     resume: bool = False
     as_json: bool = False
+    wait: bool = False
 
 
 def run(settings: Config, credentials: Credentials, wish: Wish) -> int:
@@ -35,7 +38,7 @@ def run(settings: Config, credentials: Credentials, wish: Wish) -> int:
         with Catalogue(state.catalogue) as catalogue:
             _show(_prune(settings, credentials, state, catalogue, wish), wish.as_json)
         return 0
-    with state.locked("prune"), Catalogue(state.catalogue) as catalogue:
+    with state.locked("prune", wish.wait), Catalogue(state.catalogue) as catalogue:
         id_ = catalogue.begin_run("prune")
         try:
             _refuse_half_restored(state)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loomio_backup import crypto
 from loomio_backup.errors import AgentError
+from loomio_backup.progress import say
 
 
 class StateDirectory:
@@ -63,17 +64,24 @@ class StateDirectory:
                 entry.unlink()
 
     @contextlib.contextmanager
-    def locked(self, verb: str) -> Iterator[None]:
-        """Hold the one lock that keeps backups and restores apart; the kernel lets go of it if we die."""
+    def locked(self, verb: str, wait: bool = False) -> Iterator[None]:
+        """Hold the one lock that keeps backups and restores apart; the kernel lets go of it if we die.
+
+        Raises AgentError when somebody else holds it; with `wait`, waits for them to finish instead.
+        """
         with self._placed(), (self.path / "lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise AgentError(
-                    f"{verb} was not started: another one is running ({file.read().strip() or 'starting'}). "
-                    "It goes on undisturbed; try again when it has finished."
-                ) from None
+                holder = file.read().strip() or "starting"
+                if not wait:
+                    raise AgentError(
+                        f"{verb} was not started: another one is running ({holder}). "
+                        "It goes on undisturbed; try again when it has finished."
+                    ) from None
+                say(f"{verb} waits until another one has finished ({holder})")
+                fcntl.flock(file, fcntl.LOCK_EX)
             file.truncate(0)
             file.write(f"{verb}, process {os.getpid()}\n")
             file.flush()

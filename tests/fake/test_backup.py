@@ -20,7 +20,7 @@ def test_with_a_label_and_without(tmp_path: Path) -> None:
     assert ConvergedPi(tmp_path).deploy("backup").operations == ["Backup | Make a backup"]
 
 
-@pytest.mark.parametrize("label", ["two words", "-x", "7", "a/b", "", "é", "x" * 61, "%i", "$(id)"])
+@pytest.mark.parametrize("label", ["two words", "-x", "7", "a/b", "", "é", "Before", "x" * 41, "%i", "$(id)"])
 def test_what_is_no_label_is_refused_before_the_pi_is_asked_anything(tmp_path: Path, label: str) -> None:
     done = ConvergedPi(tmp_path).deploy("backup", "-y", "-vvv", "--data", f"label={label}")
     assert done.code == 1

@@ -45,7 +45,8 @@ _COMPANIONS = ("ReadWritePaths", "SystemCallErrorNumber", "UMask")
 _WORK = (
     *("Type", "ExecStart", "ExecStartPre", "Environment", "EnvironmentFile", "LoadCredential"),
     *("TimeoutStartSec", "Nice", "IOSchedulingClass", "IOSchedulingPriority", "CPUWeight", "IOWeight"),
-    *("OOMScoreAdjust", "MemoryHigh", "MemoryMax", "BindPaths", "BindReadOnlyPaths"),
+    *("RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve", "OOMScoreAdjust"),
+    *("MemoryHigh", "MemoryMax", "BindPaths", "BindReadOnlyPaths"),
 )
 _PREPARE = """
 mkdir -p /var/lib/loomio-backup /var/backups/loomio /etc/loomio-backup/credentials

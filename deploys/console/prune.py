@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploys.console.agent_here import Operator
 from inventories.validation import SettingsError
-from loomio_backup import pruning
+from loomio_backup import pinning, pruning
 from loomio_backup.config import Stores
 from loomio_backup.credentials import DRIVE
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="go on although backups disappeared, or retention was frozen: you have looked, and it is right",
     )
+    parser.add_argument("--unpin", metavar="NAME", help="only remove the pin of this backup")
     options = parser.parse_args(arguments)
     operator = Operator.at_hand()
     drive, manager = operator.on_the_pi().stores.drive, operator.secrets.drive.manager_credentials
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     stores = Stores(drive=drive.model_copy(update={"append_only": False}))
     config = operator.config(stores, _state_directory() / operator.name)
     credentials = operator.credentials(**{DRIVE: json.dumps(manager)})
+    if options.unpin is not None:
+        return pinning.unpin(config, credentials, options.unpin)
     return pruning.run(config, credentials, pruning.Wish(dry_run=options.dry_run, resume=options.resume))
 
 

@@ -178,9 +178,7 @@ def judge(config: Config, store: Store, history: History, catalogue: Catalogue, 
     """Look at the newest backup of a store."""
     unreadable = [f"{name} cannot be used: {sentence}" for name, sentence in history.damaged]
     unreadable += [f"no key of this Pi opens {name}" for name in history.foreign]
-    if not store.append_only:
-        # There, somebody else removes what is old.
-        unreadable += [f"{name} is gone, and this Pi did not remove it" for name in history.missing]
+    unreadable += [f"{name} is gone, and this Pi did not remove it" for name in history.missing]
     newest = next(iter(history.newest_first()), None)
     if newest is None:
         problems = unreadable or ["there is no backup at all; run loomio-backup run"]

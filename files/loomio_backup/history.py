@@ -27,7 +27,8 @@ class History:
     """What one store holds. Names are object names, except in `pins`.
 
     foreign: manifests that no key of ours opens; damaged: (name, sentence) of those that cannot be believed;
-    missing: those that the store confirmed, and that are gone without us; gone: other objects of that kind.
+    missing: those that the store confirmed, and that are gone without us (not where somebody else prunes);
+    gone: other objects of that kind.
     objects: for each name the one that counts; duplicates: the others. pins: names of backups.
     """
 
@@ -89,7 +90,7 @@ class Reader:
             stored = store.stat(name, object_id)
             if stored is not None:
                 candidates[name] = [stored]
-            elif is_manifest(name) and name.removesuffix(SUFFIX) not in removed:
+            elif is_manifest(name) and name.removesuffix(SUFFIX) not in removed and not store.append_only:
                 history.missing.append(name)
             else:
                 history.gone.append(name)

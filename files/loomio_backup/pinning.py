@@ -43,7 +43,7 @@ def unpin(settings: Config, credentials: Credentials, backup: str) -> int:
         if store.append_only:
             raise RetentionError(
                 f"{backup} stays pinned there, because this machine never deletes in that store "
-                "(append_only). Type the same where prune runs."
+                f"(append_only). On the operator's machine type: loomio-pi prune --unpin {backup}"
             )
         pins.remove(store, history, backup)
         say(f"{store.kind}: {backup} is no longer pinned; it stays until the settings let it go")

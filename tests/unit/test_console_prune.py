@@ -2,14 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploys.console.agent_here import LentCredentials, Operator
 from inventories.new_secrets import new_text
-from loomio_backup import age_passphrase
-from loomio_backup.errors import StoreAppendOnly
+from inventories.secrets import checked
+from inventories.settings import Settings
+from inventories.validation import validated
+from loomio_backup import age_passphrase, pinning
+from loomio_backup.catalogue import Catalogue
+from loomio_backup.config import Config, Stores
+from loomio_backup.errors import RetentionError, StoreAppendOnly
+from loomio_backup.history import Reader, remember
+from loomio_backup.state import StateDirectory
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab.drive import DriveEmulator, LabDrive
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
@@ -55,6 +64,23 @@ class Room:
         return {stored.name for stored in self.store.list()}
 
 
+def agent(room: Room, tmp_path: Path) -> tuple[Config, LentCredentials]:
+    """What the agent on the Pi works with."""
+    settings = validated(Settings, room.settings, "x")
+    text = TEXT.replace("  credentials:\n", f"  credentials: {json.dumps(room.pi_secret)}\n", 1)
+    operator = Operator("loomio", settings, checked(text, "x"))
+    config = operator.config(Stores(drive=operator.on_the_pi().stores.drive), tmp_path / "pi state")
+    return config, operator.credentials()
+
+
+@contextmanager
+def on_the_pi(room: Room, tmp_path: Path) -> Iterator[tuple[Reader, Catalogue]]:
+    config, credentials = agent(room, tmp_path)
+    state = StateDirectory(config.state_directory)
+    with Catalogue(state.catalogue) as catalogue:
+        yield Reader(config, credentials, state, catalogue), catalogue
+
+
 @pytest.fixture
 def room(tmp_path: Path, bench: DriveBench) -> Room:
     return Room(tmp_path, bench)
@@ -74,16 +100,38 @@ def test_a_manager_removes_what_the_pi_may_not(room: Room, tmp_path: Path) -> No
     assert f"{pi.made[0].name}: " in done.stdout
     assert room.names() == before
 
+    with on_the_pi(room, tmp_path) as (reader, catalogue):
+        remember(catalogue, room.store, reader.read(room.store))
     done = room.desk.type("loomio-pi", "prune")
     assert (done.code, done.stderr) == (0, ""), done
     left = {name for name in room.names() if name.endswith(".manifest.age")}
     assert left < {one.manifest_name for one in pi.made}
     assert pi.made[-1].manifest_name in left
     assert (tmp_path / "state" / "loomio-pi" / "loomio").is_dir()
+    # The Pi does not take it for an accident.
+    with on_the_pi(room, tmp_path) as (reader, catalogue):
+        history = reader.read(room.store)
+        assert {one.name + ".manifest.age" for one in history.backups} == left
+        assert history.missing == []
+        assert history.gone
     # What this machine remembers holds no key that opens backups.
     identity = TEXT.split("identity: ")[1].split()[0]
     for path in (tmp_path / "state").rglob("*"):
         assert not path.is_file() or identity.encode() not in path.read_bytes()
+
+
+def test_a_pin_is_removed_from_here(room: Room, tmp_path: Path) -> None:
+    pi = PiBackups(tmp_path / "pi", TEXT)
+    backup = pi.make().name
+    pi.send_to(room.store)
+    config, credentials = agent(room, tmp_path)
+    assert pinning.pin(config, credentials, backup, "before the update") == 0
+    assert f"{backup}.pin.age" in room.names()
+    with pytest.raises(RetentionError, match=f"type: loomio-pi prune --unpin {backup}"):
+        pinning.unpin(config, credentials, backup)
+    done = room.desk.type("loomio-pi", "prune", "--unpin", backup)
+    assert (done.code, done.stderr) == (0, "")
+    assert room.names() == pi.names()
 
 
 def test_without_a_manager_or_append_only_it_says_what_to_do(room: Room) -> None:

@@ -18,7 +18,7 @@ from loomio_backup.legacy import Legacy
 from loomio_backup.manifest import AppDataContent, ObjectEntry, ObjectKind, Stack
 from loomio_backup.objects import Digests, write_object
 from loomio_backup.progress import Stopwatch, bytes_text, say, seconds_text
-from loomio_backup.scan import Scan
+from loomio_backup.scan import APP_DATA_BYTES, Scan
 from loomio_backup.state import StateDirectory
 from loomio_backup.streams import BlockReader
 from loomio_backup.version import VERSION
@@ -96,6 +96,7 @@ class Capture:
         changed since the first time.
         """
         found = self.scan.walk()
+        self._catalogue.set_meta(APP_DATA_BYTES, str(self.scan.totals().bytes))
         if again:
             say(
                 f"app-data: since the first look {found.appeared} files appeared, {found.changed} changed, "

@@ -15,6 +15,8 @@ from loomio_backup.manifest import SourceContent
 from loomio_backup.progress import Ticker
 
 _BATCH = 1000
+APP_DATA_BYTES = "app_data_bytes"
+"""Where the catalogue notes how much the last scan found: for the estimate of the first copy in a store."""
 
 
 @dataclass(frozen=True)

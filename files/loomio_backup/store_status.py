@@ -17,6 +17,7 @@ from loomio_backup.forecast import Used, forecast
 from loomio_backup.history import History, Reader
 from loomio_backup.holding import Observer, Others
 from loomio_backup.manifest import SUFFIX, is_manifest
+from loomio_backup.scan import APP_DATA_BYTES
 from loomio_backup.stores import Store, StoredObject
 from loomio_backup.stores.patience import Backoff
 
@@ -26,8 +27,6 @@ _LATELY = timedelta(hours=24)
 OUTAGE = "outage_"
 ACCESS = "access_"
 """Where the watch notes, by store, since when it does not answer, and why nothing can be stored."""
-APP_DATA_BYTES = "app_data_bytes"
-"""Where a run notes how much app-data its scan has found: for the estimate of the very first backup."""
 
 
 @dataclass(frozen=True)

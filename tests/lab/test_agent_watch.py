@@ -180,6 +180,12 @@ def test_a_killed_run_is_noticed(scene: Scene) -> None:
     wait_until(lambda: pi.helpers() != [], "the dump")
     assert state.running() == f"a backup, process {agent.pid}"
     assert "running now:        a backup" in pi.run("status").out
+    local = pi.config.stores.local
+    assert local is not None
+    wait_until(lambda: list(local.path.glob("*.manifest.age")) != [], "the local copy")
+    said = pi.must("status")
+    assert "Not yet protected: no backup is complete in Google Drive" in said
+    assert "are to come" in said
     assert scene.watch() == [], "a run in progress is no failure"
     assert agent.poll() is None
     os.kill(agent.pid, signal.SIGKILL)

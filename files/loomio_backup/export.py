@@ -53,13 +53,12 @@ def run(config: Config, credentials: Credentials, wish: Wish) -> int:
         found = _histories(config, credentials, reader, wish.store)
         row = _chosen(wish, merged([history for _, history in found.values()]))
         manifest = catalogue.load(row.summary)
-        keys = reader.keys
-        keys.learn_for(manifest.objects, [(store, history.objects) for store, history in found.values()])
-        _require_all_open(manifest, keys)
+        rings = [(store, history.objects) for store, history in found.values()]
+        identities = reader.keys.for_backup(manifest, rings)
         _require_room(manifest, destination, directory)
         stores = [found[kind][0] for kind in row.stores]
         nothing = f"{destination} was not written. All backups are as they were"
-        fetcher = Fetcher(stores, directory, keys.identities, nothing)
+        fetcher = Fetcher(stores, directory, identities, nothing)
         _write(manifest, fetcher, directory, destination, config.recipients)
     return 0
 
@@ -110,17 +109,6 @@ def _chosen(wish: Wish, rows: list[Row]) -> Row:
             return row
     wanted = f"no backup {wish.backup}" if wish.backup else "no backup"
     raise ExportError(f"there is {wanted} in the stores. Nothing was written. See loomio-backup list.")
-
-
-def _require_all_open(manifest: Manifest, keys: Keys) -> None:
-    closed = [entry for entry in manifest.objects if entry.key_fingerprints and not keys.opens(entry)]
-    if closed:
-        needed = ", ".join(sorted({one for entry in closed for one in entry.key_fingerprints}))
-        raise ExportError(
-            f"{manifest.name} cannot be opened with the keys on this Pi: it needs one of {needed}. Nothing "
-            "was written. Put that identity into the secrets file (encryption.old_identities) and run the "
-            "setup deploy, or name another backup with --backup."
-        )
 
 
 def _require_room(manifest: Manifest, destination: Path, directory: Path) -> None:

@@ -71,6 +71,10 @@ class IndexTable:
         if left is not None:
             raise DamagedObject(f"{pack} does not hold {text_of(left[0])} as the index describes it.")
 
+    def files(self) -> Iterator[ScanEntry]:
+        """Every file."""
+        return self._select("type = 'file' ORDER BY path")
+
     def symlinks(self) -> Iterator[ScanEntry]:
         """Every symlink."""
         return self._select("type = 'symlink' ORDER BY path")

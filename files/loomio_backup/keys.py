@@ -13,6 +13,9 @@ from loomio_backup.errors import AgentError, CryptoError, WrongKey
 from loomio_backup.manifest import Manifest, ObjectEntry
 from loomio_backup.stores.base import Store, StoredObject
 
+Rings = Sequence[tuple[Store, Mapping[str, StoredObject]]]
+"""Stores and the objects in them, among which there may be keyrings."""
+
 
 class Keys:
     """Identities and the fingerprints of their recipients. `given`: texts of identities, newest first;
@@ -87,12 +90,24 @@ class Keys:
         self._texts += new
         return bool(new)
 
-    def learn_for(
-        self, entries: Iterable[ObjectEntry], stores: Sequence[tuple[Store, Mapping[str, StoredObject]]]
-    ) -> None:
+    def for_backup(self, manifest: Manifest, rings: Rings) -> list[Identity]:
+        """What opens all of a backup, but what a passphrase opens. Raises WrongKey when we have no such key."""
+        needed = [entry for entry in manifest.objects if entry.kind != "legacy"]
+        self.learn_for(needed, rings)
+        closed = [entry for entry in needed if not self.opens(entry)]
+        if closed:
+            names = sorted({name for entry in closed for name in entry.key_fingerprints})
+            raise WrongKey(
+                f"{manifest.name} needs one of the keys {', '.join(names)}; none of them is here, nor in a "
+                "keyring beside the backups. Nothing was changed. Put that identity into the secrets file "
+                "(encryption.old_identities) and run the setup deploy."
+            )
+        return self.identities
+
+    def learn_for(self, entries: Iterable[ObjectEntry], rings: Rings) -> None:
         """Open keyrings when they are needed for these objects. Stores that fail are passed over."""
         missing = [entry for entry in entries if entry.key_fingerprints and not self.opens(entry)]
-        for store, objects in stores:
+        for store, objects in rings:
             if not missing:
                 return
             try:

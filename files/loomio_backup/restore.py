@@ -10,13 +10,13 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from loomio_backup import (
     bundle,
-    crypto,
+    clock,
     docker,
+    incremental,
     postgres,
     restore_database,
     restore_journal,
@@ -32,6 +32,7 @@ from loomio_backup.credentials import IDENTITY, Credentials
 from loomio_backup.docker import Helper
 from loomio_backup.errors import DamagedObject, ManifestError, RestoreError, WrongKey
 from loomio_backup.history import History, Reader
+from loomio_backup.keys import Keys, Rings
 from loomio_backup.manifest import Manifest
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say, seconds_text
 from loomio_backup.restore_choice import (
@@ -74,6 +75,8 @@ class _Restore:
         self._state = state
         self._catalogue = catalogue
         self._watch = Stopwatch()
+        self._keys = Keys(None)
+        self._rings: Rings = []
 
     def make(self) -> None:
         journal = restore_journal.load(self._state.restore_journal)
@@ -81,9 +84,12 @@ class _Restore:
             say(f"finishing the interrupted restore of {journal.backup}")
             self._switch(journal)
             return
-        stores = open_stores(self._config, self._credentials)
         reader = Reader(self._config, self._credentials, self._state, self._catalogue)
+        self._keys = reader.keys
+        self._require_identity()
+        stores = open_stores(self._config, self._credentials)
         histories = read_histories(stores, reader, self._wish.store)
+        self._rings = [(stores[kind], history.objects) for kind, history in histories.items()]
         choice = candidates(self._wish, stores, histories)
         if self._is_done(journal, choice[0], histories):
             say(f"{choice[0].summary.name} was restored here already, and nothing was backed up since.")
@@ -95,6 +101,15 @@ class _Restore:
             self._watch.lap("choose")
             journal = self._prepare_first_undamaged(helper, choice, histories)
         self._switch(journal)
+
+    def _require_identity(self) -> None:
+        if self._keys.newest is None:
+            place = self._config.credentials_directory / IDENTITY
+            raise RestoreError(
+                "this Pi holds no identity (offline key), so it cannot open its backups. Nothing was "
+                "changed. The operator's machine has the key: run the deploy there that lends it for as long "
+                f"as it takes (deploys/disaster_recovery.py), or put the identity into {place} meanwhile."
+            )
 
     def _is_done(
         self, journal: Journal | None, candidate: Candidate, histories: Mapping[str, History]
@@ -140,7 +155,7 @@ class _Restore:
     def _prepare(self, helper: Helper, candidate: Candidate, histories: Mapping[str, History]) -> Journal:
         """Everything up to the switch; what was made beside is removed again when it fails."""
         manifest = self._catalogue.load(candidate.summary)
-        age = (datetime.now(UTC) - manifest.snapshot_at).total_seconds()
+        age = (clock.now() - manifest.snapshot_at).total_seconds()
         say(f"restoring {manifest.name}, whose data is {seconds_text(max(0.0, age))} old")
         journal = self._journal(manifest, candidate, histories)
         restore_journal.save(self._state.restore_journal, journal)
@@ -148,8 +163,8 @@ class _Restore:
             restore_database.drop_leftovers(helper)
             journal.roots = self._roots(manifest)
             remove_staged(journal.roots)
-            self._require_room(manifest, journal.roots)
-            identities = crypto.parse_identities(self._credentials.required(IDENTITY))
+            self._require_room(manifest, candidate, journal.roots)
+            identities = self._keys.for_backup(manifest, self._rings)
             fetcher = Fetcher(candidate.stores, self._state.spool, identities)
 
             settings = self._settings(manifest, fetcher)
@@ -182,7 +197,7 @@ class _Restore:
 
     def _journal(self, manifest: Manifest, candidate: Candidate, histories: Mapping[str, History]) -> Journal:
         id_ = secrets.token_hex(4)
-        now = datetime.now(UTC)
+        now = clock.now()
         return Journal(
             id=id_,
             state="preparing",
@@ -211,14 +226,23 @@ class _Restore:
                 docker.create_volume(self._config.project, source.volume)
         return resolve_roots(sources)
 
-    def _require_room(self, manifest: Manifest, roots: Mapping[str, Path]) -> None:
-        """The database beside the live one, the files beside the live ones, one object at a time between."""
+    def _require_room(self, manifest: Manifest, candidate: Candidate, roots: Mapping[str, Path]) -> None:
+        """The database beside the live one, the files beside the live ones, one object at a time between (if
+        it has to be fetched).
+        """
         database = docker.service_container(self._config.project, self._config.database.service)
         needs = {docker.data_directory(database): manifest.only("database").plain_size}
         if len({root.stat().st_dev for root in roots.values()}) == 1:
             # Else only the index says how much goes where; it is looked at before a file is written.
             needs[next(iter(roots.values()))] = manifest.app_data.bytes
-        needs[self._state.spool] = max(entry.stored_size for entry in manifest.objects)
+        needs[self._state.spool] = max(
+            (
+                entry.stored_size
+                for entry in manifest.objects
+                if entry.kind != "legacy" and all(s.source_path(entry.name) is None for s in candidate.stores)
+            ),
+            default=0,
+        )
         room.require_restore(manifest.name, needs)
 
     def _settings(self, manifest: Manifest, fetcher: Fetcher) -> Bundle:
@@ -245,6 +269,8 @@ class _Restore:
         try:
             with fetcher.content(manifest.only("index")) as source:
                 staging.load(source)
+            # So that the next backup knows these files by their content, and need not carry them again.
+            incremental.load_index(self._catalogue, staging.files(), manifest.only("index").name)
             staging.require_space()
             staging.prepare()
             entries = manifest.packs()

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from loomio_backup import clock
 from loomio_backup.catalogue import Lineage, Summary
 from loomio_backup.errors import RestoreError, StoreError
 from loomio_backup.history import History, Reader
@@ -72,7 +72,7 @@ def candidates(wish: Wish, stores: Mapping[str, Store], histories: Mapping[str, 
     if wish.backup is None:
         if wish.unattended:
             raise RestoreError("which backup? Add --newest or --backup NAME. Nothing was changed.")
-        print(table(rows, datetime.now(UTC)), flush=True)
+        print(table(rows, clock.now()), flush=True)
         wanted = _ask("Restore which backup? Its name, or nothing for the newest: ")
     else:
         wanted = wish.backup

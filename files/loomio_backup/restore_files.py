@@ -56,6 +56,10 @@ class Staging:
                 )
             yield entry
 
+    def files(self) -> Iterator[ScanEntry]:
+        """Every file of the index."""
+        return self._index.files()
+
     def require_space(self) -> None:
         """Raise RestoreError when a disk cannot take the files beside what it holds."""
         needs = {root: self._index.bytes_below(bytes_of(name)) for name, root in self._roots.items()}

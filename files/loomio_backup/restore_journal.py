@@ -6,12 +6,13 @@ one, forward. `done`: what it did.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from loomio_backup import clock
 from loomio_backup.errors import RestoreError
 from loomio_backup.state import write_private
 
@@ -73,7 +74,7 @@ def write_result(path: Path, journal: Journal, files_kept_in: Mapping[str, str])
         "generation": journal.generation,
         "snapshot": journal.snapshot_at.isoformat(),
         "started": journal.started_at.isoformat(),
-        "finished": datetime.now(UTC).isoformat(),
+        "finished": clock.now().isoformat(),
         "age_seconds": round((journal.started_at - journal.snapshot_at).total_seconds(), 1),
         "tables": journal.tables,
         "rows": journal.rows,

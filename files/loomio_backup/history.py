@@ -168,6 +168,7 @@ def remember(catalogue: Catalogue, store: Store, history: History) -> None:
         # A list may still show what was just deleted.
         if store.stat(name, stored.id) is None:
             del history.objects[name]
+            history.backups = [one for one in history.backups if one.name + SUFFIX != name]
             continue
         with catalogue.transaction():
             catalogue.add_stored(kind, stored)

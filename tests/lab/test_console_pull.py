@@ -20,7 +20,7 @@ from . import pi
 from .agent_site import Site, site
 from .docker import docker
 from .drive import DriveEmulator, LabDrive
-from .lab import LABEL
+from .lab import LABEL, remove
 
 pytestmark = pytest.mark.lab
 
@@ -81,7 +81,6 @@ def test_it_comes_over_ssh_from_a_pi(tmp_path: Path) -> None:
     name = f"loomio-lab-pull-{secrets.token_hex(3)}"
     word = 'it\'s a "sesame"'
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
-    there = None
     try:
         there = pi.start(
             name,
@@ -118,7 +117,4 @@ def test_it_comes_over_ssh_from_a_pi(tmp_path: Path) -> None:
             "sh", "-c", "cat /var/log/auth.log 2>/dev/null; journalctl --no-pager"
         )
     finally:
-        if there is not None:
-            there.destroy()
-        elif docker("ps", "-aq", "--filter", f"name={name}"):
-            docker("rm", "-f", "-v", name)
+        remove(name)

@@ -19,7 +19,9 @@ def place(state: StateDirectory, verb: str) -> Iterator[Path]:
     """A directory for this verb alone. Raises AgentError while another process of the same verb uses it."""
     directory = state.path / f"reading-{verb}"
     directory.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # A file beside it: writers of the directory lock the directory itself (stores/disk.py).
+    lock = state.path / f"reading-{verb}.lock"
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

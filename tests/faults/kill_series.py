@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.lab.agent_keys import rotate
+
 from .rig import Death, Rig
 
 Scenario = Callable[[Rig], list[str]]
@@ -37,27 +39,22 @@ def before_run(rig: Rig) -> list[str]:
 
 def before_prune(rig: Rig) -> list[str]:
     """Two backups whose pins were taken away: they, and packs that only they need, are due."""
+    due = []
     for _ in range(2):
         rig.change()
-        rig.backup("--pin")
-    for name in rig.names("local")[:2]:
-        rig.pi.must("unpin", name)
+        due.append(rig.backup("--pin"))
     rig.change()
-    newest = rig.pi.must("run")
-    assert newest
-    name = rig.names("local")[0]
-    rig.known[name] = rig.content(rig.pi)
+    rig.backup()
+    for name in due:
+        rig.pi.must("unpin", name)
     return ["prune"]
 
 
 def before_rotation(rig: Rig) -> list[str]:
     """A new identity in the credentials, and the keyring that brings the old ones along."""
-    from tests.lab.agent_keys import rotate
-
     rotate(rig.pi)
-    (rig.fresh.root / "credentials" / "identity").write_text(
-        (rig.pi.root / "credentials" / "identity").read_text()
-    )
+    # The other Pi gets only the new one: the keyring in the store has to bring the rest.
+    (rig.fresh.root / "credentials" / "identity").write_text(rig.pi.identity + "\n")
     return ["rotate-key"]
 
 

@@ -138,11 +138,9 @@ class Rig:
             for manifest in self.manifests(store):
                 needed |= {manifest.manifest_name, manifest.name + ".pin.age"}
                 needed |= {entry.name for entry in manifest.objects}
-            found += [
-                f"{store}: {name}"
-                for name in sorted(names)
-                if name not in needed and not name.startswith("keyring_")
-            ]
+            keyrings = [name for name in names if name.startswith("keyring_")]
+            assert len(keyrings) <= 1, f"{store} holds superseded keyrings: {keyrings}"
+            found += [f"{store}: {name}" for name in sorted(names) if name not in {*needed, *keyrings}]
             assert len(names) == len(set(names)), f"{store} holds a name twice: {sorted(names)}"
         spool = [path.name for path in (self.root / "pi" / "state" / "spool").iterdir()]
         return found + [f"spool: {name}" for name in spool]
@@ -166,7 +164,7 @@ class Rig:
             for stored in drive.list():
                 if stored.name.endswith(SUFFIX):
                     drive.get(stored, place / stored.name)
-        identities = crypto.parse_identities(self.pi.identity)
+        identities = crypto.parse_identities((self.root / "pi" / "credentials" / "identity").read_text())
         public = crypto.signing_public_key(self.pi.signing_key)
         return [unseal(path, identities, public) for path in sorted(place.glob(f"*{SUFFIX}"))]
 

@@ -118,3 +118,30 @@ def test_systemd_itself_finds_little_to_improve(pi: Pi, units: dict[str, str], u
         pi.run("cp", f"/run/systemd/system/{unit}", checked[-1])
     done = subprocess.run(["docker", "exec", pi.name, *checked], capture_output=True, text=True, timeout=120)
     assert not [line for line in done.stderr.splitlines() if line.startswith("/run/systemd/system/loomio")]
+
+
+def test_what_the_settings_put_into_a_home_is_there_and_nothing_else(
+    pi: Pi, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = desk.settings(
+        tmp_path_factory.mktemp("desk"),
+        stack={"directory": "/home/pi/stack"},
+        backup={"local": {"path": "/home/pi/disk/loomio", "mount_point": "/home/pi/disk"}},
+    )
+    units = schedule.contents(Target(desk.HOST, settings, desk.secrets(), FRESH, {}))
+    pi.run("sh", "-ec", "mkdir -p /home/pi/stack /home/pi/disk; echo A=1 > /home/pi/stack/.env", user="pi")
+    # A disk that is mounted belongs to root.
+    pi.run("chown", "root:root", "/home/pi/disk")
+    look = "cat /home/pi/stack/.env; touch /home/pi/disk/x && echo written; ls /home/pi"
+    ours = [one for one in sandbox.directives(units[BACKUP_SERVICE]) if one[0].startswith("Bind")]
+    locks = [one for group in sandbox.locks(units[BACKUP_SERVICE]).values() for one in group]
+    together = [*sandbox.companions(units[BACKUP_SERVICE]), *locks]
+    assert sandbox.run(pi, [*together, *ours], "sh", "-c", look).split() == [
+        "A=1",
+        "written",
+        "disk",
+        "stack",
+    ]
+    assert "stack" not in sandbox.run(pi, together, "sh", "-c", "ls /home")
+    with pytest.raises(LabError):
+        sandbox.run(pi, [*together, *ours], "touch", "/home/pi/stack/x")

@@ -170,18 +170,25 @@ class _Backup:
         """Take everything from this Pi. The very first backup, where only Drive can keep it, begins with what
         is worth most: the files may take days.
         """
-        first = self._survey.predecessor is None and "local" not in self._publication.working
-        if not first:
-            capture.files("files", again=False)
-        dump = self._database(capture)
-        capture.files("files" if first else "files_again", again=not first)
+        last = self._survey.predecessor
+        capture.find_files()
+        lineage.refuse_empty_sources(last, capture.scan.totals_by_source())
+        if last is not None or "local" in self._publication.working:
+            capture.pack_files("files")
+            dump = self._database(capture)
+            capture.find_files(again=True)
+            capture.pack_files("files_again", again=True)
+        else:
+            dump = self._database(capture)
+            capture.find_files(again=True)
+            capture.pack_files("files")
         capture.index(self._survey.usable_index())
         return dump
 
     def _database(self, capture: Capture) -> Dump:
         last = self._survey.predecessor
         dump = capture.database(expected=0 if last is None else last.only("database").stored_size)
-        lineage.refuse_sudden_emptiness(last, dump.tables, capture.scan.totals_by_source())
+        lineage.refuse_sudden_emptiness(last, dump.tables)
         capture.store_database(dump)
         return dump
 

@@ -91,10 +91,8 @@ class Capture:
         say(f"warning: {text}")
         self.warnings.append(text)
 
-    def files(self, phase: str, again: bool) -> None:
-        """Find all files, and pack those whose content no usable pack holds; `again` finds what came or
-        changed since the first time.
-        """
+    def find_files(self, again: bool = False) -> None:
+        """Find all files; `again`: what came or changed since."""
         found = self.scan.walk()
         self._catalogue.set_meta(APP_DATA_BYTES, str(self.scan.totals().bytes))
         if again:
@@ -102,6 +100,9 @@ class Capture:
                 f"app-data: since the first look {found.appeared} files appeared, {found.changed} changed, "
                 f"{found.vanished} vanished"
             )
+
+    def pack_files(self, phase: str, again: bool = False) -> None:
+        """Pack the files whose content no usable pack holds."""
         reuse = incremental.assign_packs(self._catalogue, self.scan, self.scan.roots, self._usable)
         if not again:
             left = incremental.leave_sparse_packs(self._catalogue, self.scan)

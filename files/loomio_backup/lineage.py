@@ -89,11 +89,8 @@ def _begun(found: Sequence[Found], live_data: bool) -> Lineage:
     return Lineage(newest.instance, newest.generation + 1, 0, newest.name)
 
 
-def refuse_sudden_emptiness(
-    predecessor: Manifest | None, tables: Mapping[str, int], sources: Mapping[str, SourceContent]
-) -> None:
-    """Raise BackupError when what people had in the last backup is gone: all rows, all users, or all files of
-    a source (`sources`: what the configured ones hold now, by their names).
+def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, int]) -> None:
+    """Raise BackupError when what people had in the last backup is gone: all rows, or all users.
 
     `tables` are rows by quoted `schema.table`. Rails' own two tables do not count: an app that makes its
     schema anew fills them, and nothing else.
@@ -106,7 +103,6 @@ def refuse_sudden_emptiness(
     elif before.get(_USERS, 0) and not tables.get(_USERS, 0):
         what = f"the database {predecessor.database.name} has no users any more"
     else:
-        _refuse_empty_sources(predecessor, sources)
         return
     raise BackupError(
         f"no backup was made: {what}, but {predecessor.name} holds {_rows(before)} rows "
@@ -117,7 +113,12 @@ def refuse_sudden_emptiness(
     )
 
 
-def _refuse_empty_sources(predecessor: Manifest, sources: Mapping[str, SourceContent]) -> None:
+def refuse_empty_sources(predecessor: Manifest | None, sources: Mapping[str, SourceContent]) -> None:
+    """Raise BackupError when a source has no files at all, and had some in the last backup. `sources`: what
+    the configured ones hold now, by their names.
+    """
+    if predecessor is None:
+        return
     before = predecessor.app_data
     counts = {name: content.files for name, content in before.by_source.items()}
     emptied = [name for name, content in sources.items() if counts.get(name) and not content.files]

@@ -6,7 +6,7 @@ import pytest
 
 from loomio_backup.catalogue import Lineage
 from loomio_backup.errors import BackupError
-from loomio_backup.lineage import Found, continued, is_lost, refuse_sudden_emptiness
+from loomio_backup.lineage import Found, continued, is_lost, refuse_empty_sources, refuse_sudden_emptiness
 from loomio_backup.manifest import AppDataContent, DatabaseContent, SourceContent
 
 from .agent_samples import manifest, summary
@@ -94,30 +94,29 @@ NOTHING = SourceContent(files=0, bytes=0)
 
 
 def test_emptiness_after_data_is_a_failure() -> None:
-    refuse_sudden_emptiness(None, {}, {})
-    refuse_sudden_emptiness(manifest(), DATA, FILES)
+    refuse_sudden_emptiness(None, {})
+    refuse_empty_sources(None, {})
+    refuse_sudden_emptiness(manifest(), DATA)
     with pytest.raises(BackupError, match=r"loomio_production is empty.*untouched.*loomio-backup restore"):
-        refuse_sudden_emptiness(manifest(), {}, FILES)
+        refuse_sudden_emptiness(manifest(), {})
 
 
 def test_a_source_that_is_suddenly_empty_is_named() -> None:
     """Its disk or volume is not mounted, as likely as not."""
     before = manifest(app_data=_app_data(storage=7, uploads=3))
-    refuse_sudden_emptiness(before, DATA, FILES)
+    refuse_empty_sources(before, FILES)
     with pytest.raises(BackupError, match=r"no files at all in uploads .*holds 3 there.*untouched.*mounted"):
-        refuse_sudden_emptiness(before, DATA, FILES | {"uploads": NOTHING})
+        refuse_empty_sources(before, FILES | {"uploads": NOTHING})
     with pytest.raises(BackupError, match=r"in storage and uploads .*holds 10 there"):
-        refuse_sudden_emptiness(before, DATA, {"storage": NOTHING, "uploads": NOTHING})
+        refuse_empty_sources(before, {"storage": NOTHING, "uploads": NOTHING})
     # What was empty before may stay so, and what is not configured any more was given up on purpose.
-    refuse_sudden_emptiness(
-        manifest(app_data=_app_data(storage=7, uploads=0)), DATA, FILES | {"uploads": NOTHING}
-    )
-    refuse_sudden_emptiness(before, DATA, {"storage": FILES["storage"]})
+    refuse_empty_sources(manifest(app_data=_app_data(storage=7, uploads=0)), FILES | {"uploads": NOTHING})
+    refuse_empty_sources(before, {"storage": FILES["storage"]})
 
 
 def test_files_that_older_programs_counted_together_are_missed_together() -> None:
     with pytest.raises(BackupError, match=r"no files at all in storage .*holds 2 there"):
-        refuse_sudden_emptiness(manifest(), DATA, {"storage": NOTHING})
+        refuse_empty_sources(manifest(), {"storage": NOTHING})
 
 
 def _app_data(**sources: int) -> AppDataContent:
@@ -135,15 +134,15 @@ def _app_data(**sources: int) -> AppDataContent:
 def test_what_rails_writes_down_for_itself_is_no_data() -> None:
     fresh = {"public.schema_migrations": 900, "public.ar_internal_metadata": 2, "public.users": 0}
     with pytest.raises(BackupError, match="loomio_production is empty"):
-        refuse_sudden_emptiness(manifest(), fresh, FILES)
+        refuse_sudden_emptiness(manifest(), fresh)
     # What is called the same elsewhere is somebody's.
-    refuse_sudden_emptiness(manifest(), DATA | {"other.schema_migrations": 1}, FILES)
+    refuse_sudden_emptiness(manifest(), DATA | {"other.schema_migrations": 1})
 
 
 @pytest.mark.parametrize("tables", [{"public.users": 0, "public.topics": 4}, {"public.topics": 4}])
 def test_no_users_after_users_is_a_failure(tables: dict[str, int]) -> None:
     with pytest.raises(BackupError, match=r"no users any more.*3 users.*untouched"):
-        refuse_sudden_emptiness(manifest(), tables, FILES)
+        refuse_sudden_emptiness(manifest(), tables)
 
 
 @pytest.mark.parametrize("tables", [{}, {"public.schema_migrations": 1, "public.users": 0}])
@@ -151,4 +150,6 @@ def test_emptiness_after_emptiness_is_not(tables: dict[str, int]) -> None:
     database = DatabaseContent(
         name="d", postgresql_version="17", server_version_num=170000, schema_migration=None, tables=tables
     )
-    refuse_sudden_emptiness(manifest(database=database, app_data=_app_data()), {}, {"storage": NOTHING})
+    before = manifest(database=database, app_data=_app_data())
+    refuse_sudden_emptiness(before, {})
+    refuse_empty_sources(before, {"storage": NOTHING})

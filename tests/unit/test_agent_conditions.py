@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,12 +13,12 @@ from loomio_backup import crypto, prometheus, status_text
 from loomio_backup.alarms import Alarm, Tidings
 from loomio_backup.conditions import conditions, rank, title
 from loomio_backup.config import Config, DriveStore, LocalStore, Stores
-from loomio_backup.status import KeyStatus, RunStatus, Status
+from loomio_backup.status import Status
 from loomio_backup.store_status import FirstCopy, StoreStatus
 from loomio_backup.watch import message
 
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-NEWEST = NOW - timedelta(minutes=50)
+from .status_samples import NEWEST, NOW, run, status, store
+
 CONFIG = Config(
     host="pi",
     stores=Stores(local=LocalStore(path=Path("/backups")), drive=DriveStore()),
@@ -27,55 +26,6 @@ CONFIG = Config(
     signing_public_key=crypto.generate_signing_key()[1],
     timezone="Europe/Berlin",
 )
-
-
-def _store(kind: str, **changes: Any) -> StoreStatus:
-    values: dict[str, Any] = {
-        "newest": "loomio_backup_20261123_110000",
-        "newest_at": NEWEST,
-        "age_seconds": 3000.0,
-        "due_at": NOW + timedelta(hours=1),
-        "backups": 5,
-        "bytes": 1_000_000,
-        "total_bytes": 15 * 10**9,
-        "used_bytes": 10**9,
-        "free_bytes": 14 * 10**9,
-        "forecast": "Drive is not filling up (by the last 9 days).",
-        "clock_apart_seconds": 0.4,
-    }
-    return StoreStatus(kind, **values | changes)
-
-
-def _run(
-    outcome: Any, verb: str = "run", error: str | None = "it did not work", hours: float = 0.2
-) -> RunStatus:
-    began = NOW - timedelta(hours=hours)
-    return RunStatus(verb, outcome, began, None if outcome == "running" else NOW, None, error)
-
-
-def _status(local: StoreStatus | None = None, drive: StoreStatus | None = None, **changes: Any) -> Status:
-    values: dict[str, Any] = {
-        "host": "pi",
-        "program_version": "1",
-        "at": NOW,
-        "since_start_seconds": 90_000.0,
-        "stores": [local or _store("local"), drive or _store("drive")],
-        "next_run_at": NOW + timedelta(hours=1),
-        "timer": "active",
-        "running": None,
-        "runs": [_run("complete", error=None)],
-        "frozen": None,
-        "alarms": [],
-        "channels": 1,
-        "unsent": None,
-        "keys": [KeyStatus("0123456789abcdef", "identity", 12)],
-        "disk_free_bytes": 10**10,
-        "disk_needed_bytes": 600_000_000,
-        "dump_bytes": 88_000_000,
-        "clock_synchronised": True,
-        "clock_doubted_since": None,
-    }
-    return Status(**values | changes)
 
 
 LATE = {
@@ -88,26 +38,26 @@ AUTH = {"problem": "Drive does not accept the token. Type: loomio-pi authorize",
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("found_so", "expected"),
     [
-        (_status(), {}),
+        (status(), {}),
         # Runs.
         (
-            _status(runs=[_run("failed")]),
+            status(runs=[run("failed")]),
             {"run": ["it did not work.", "Safe: loomio_backup_20261123_110000 of"]},
         ),
-        (_status(runs=[_run("killed")]), {"run": ["journalctl -u loomio-backup.service"]}),
-        (_status(runs=[_run("partial")]), {"run": ["it did not work."]}),
-        (_status(runs=[_run("partial")], drive=_store("drive", problem="no network.", outage=True)), {}),
-        (_status(runs=[_run("running")]), {}),
+        (status(runs=[run("killed")]), {"run": ["journalctl -u loomio-backup.service"]}),
+        (status(runs=[run("partial")]), {"run": ["it did not work."]}),
+        (status(runs=[run("partial")], drive=store("drive", problem="no network.", outage=True)), {}),
+        (status(runs=[run("running")]), {}),
         (
-            _status(runs=[_run("failed", "prune")]),
+            status(runs=[run("failed", "prune")]),
             {"prune": ["Old backups were not removed: it did not work."]},
         ),
-        (_status(runs=[_run("failed", "rotate-key")]), {"rotate-key": ["loomio-backup rotate-key"]}),
+        (status(runs=[run("failed", "rotate-key")]), {"rotate-key": ["loomio-backup rotate-key"]}),
         # Late, with what is known about the reason, and with excuses.
         (
-            _status(drive=_store("drive", **LATE)),
+            status(drive=store("drive", **LATE)),
             {
                 "late-drive": [
                     "by 2026-11-23 12:00 CET",
@@ -116,83 +66,83 @@ AUTH = {"problem": "Drive does not accept the token. Type: loomio-pi authorize",
             },
         ),
         (
-            _status(drive=_store("drive", **LATE), timer="inactive"),
+            status(drive=store("drive", **LATE), timer="inactive"),
             {"late-drive": ["The timer", "is inactive"]},
         ),
-        (_status(local=_store("local", **LATE), runs=[]), {"late-local": ["No backup has ever been begun"]}),
+        (status(local=store("local", **LATE), runs=[]), {"late-local": ["No backup has ever been begun"]}),
         (
-            _status(local=_store("local", **LATE | EMPTY)),
+            status(local=store("local", **LATE | EMPTY)),
             {"late-local": ["no complete backup in the local store"]},
         ),
-        (_status(local=_store("local", **LATE), since_start_seconds=1800.0), {}),
-        (_status(local=_store("local", **LATE), runs=[_run("running", hours=23)]), {}),
-        (_status(local=_store("local", **LATE), runs=[_run("running", hours=25)]), {"late-local": []}),
+        (status(local=store("local", **LATE), since_start_seconds=1800.0), {}),
+        (status(local=store("local", **LATE), runs=[run("running", hours=23)]), {}),
+        (status(local=store("local", **LATE), runs=[run("running", hours=25)]), {"late-local": []}),
         # A first copy may take days, as long as something arrives.
         (
-            _status(
-                drive=_store("drive", **LATE | EMPTY, first_copy=FirstCopy(10**9, 10**10, 90_000.0)),
-                runs=[_run("running", hours=80)],
+            status(
+                drive=store("drive", **LATE | EMPTY, first_copy=FirstCopy(10**9, 10**10, 90_000.0)),
+                runs=[run("running", hours=80)],
             ),
             {},
         ),
         (
-            _status(
-                drive=_store("drive", **LATE | EMPTY, first_copy=FirstCopy(10**9, 10**10, None)),
-                runs=[_run("running", hours=80)],
+            status(
+                drive=store("drive", **LATE | EMPTY, first_copy=FirstCopy(10**9, 10**10, None)),
+                runs=[run("running", hours=80)],
             ),
             {"late-drive": []},
         ),
         # Stores.
         (
-            _status(drive=_store("drive", **AUTH)),
+            status(drive=store("drive", **AUTH)),
             {"access-drive": ["loomio-pi authorize", "in the local store"]},
         ),
         (
-            _status(drive=_store("drive", problem="x", outage=True, outage_since=NOW - timedelta(hours=7))),
+            status(drive=store("drive", problem="x", outage=True, outage_since=NOW - timedelta(hours=7))),
             {"access-drive": ["has not answered since 2026-11-23 06:00 CET"]},
         ),
-        (_status(drive=_store("drive", problem="x", outage=True, outage_since=NOW - timedelta(hours=5))), {}),
+        (status(drive=store("drive", problem="x", outage=True, outage_since=NOW - timedelta(hours=5))), {}),
         (
-            _status(drive=_store("drive", access_problem="The role is missing.")),
+            status(drive=store("drive", access_problem="The role is missing.")),
             {"access-drive": ["The role is"]},
         ),
-        (_status(local=_store("local", missing=["a", "b"])), {"content-local": ["a and 1 more disappeared"]}),
-        (_status(local=_store("local", unreadable=["a"])), {"content-local": ["a cannot be read"]}),
-        (_status(local=_store("local", incomplete=["a"])), {"content-local": ["a lacks objects"]}),
-        (_status(local=_store("local", held_back="no room.")), {"prune-local": ["prune --dry-run"]}),
+        (status(local=store("local", missing=["a", "b"])), {"content-local": ["a and 1 more disappeared"]}),
+        (status(local=store("local", unreadable=["a"])), {"content-local": ["a cannot be read"]}),
+        (status(local=store("local", incomplete=["a"])), {"content-local": ["a lacks objects"]}),
+        (status(local=store("local", held_back="no room.")), {"prune-local": ["prune --dry-run"]}),
         (
-            _status(local=_store("local", held_back="frozen"), frozen="rows: 3."),
+            status(local=store("local", held_back="frozen"), frozen="rows: 3."),
             {"frozen": ["rows: 3.", "--resume"]},
         ),
         (
-            _status(
-                drive=_store("drive", full_on=date(2026, 12, 1), forecast="Drive will be full on 2026-12-01.")
+            status(
+                drive=store("drive", full_on=date(2026, 12, 1), forecast="Drive will be full on 2026-12-01.")
             ),
             {"space-drive": ["full on 2026-12-01", "14.0 GB are free now"]},
         ),
-        (_status(drive=_store("drive", full_on=date(2027, 3, 2))), {}),
-        (_status(drive=_store("drive", free_bytes=100_000_000)), {"space-drive": ["hardly any room"]}),
+        (status(drive=store("drive", full_on=date(2027, 3, 2))), {}),
+        (status(drive=store("drive", free_bytes=100_000_000)), {"space-drive": ["hardly any room"]}),
         # The Pi itself.
-        (_status(disk_free_bytes=500_000_000), {"disk": ["500 MB are free", "600 MB are needed"]}),
-        (_status(drive=_store("drive", clock_apart_seconds=-400.0)), {"clock": ["differ by 6 min 40 s"]}),
-        (_status(local=_store("local", age_seconds=-400.0)), {"clock": ["is of the future"]}),
-        (_status(clock_doubted_since=NOW - timedelta(hours=3), clock_synchronised=False), {}),
+        (status(disk_free_bytes=500_000_000), {"disk": ["500 MB are free", "600 MB are needed"]}),
+        (status(drive=store("drive", clock_apart_seconds=-400.0)), {"clock": ["differ by 6 min 40 s"]}),
+        (status(local=store("local", age_seconds=-400.0)), {"clock": ["is of the future"]}),
+        (status(clock_doubted_since=NOW - timedelta(hours=3), clock_synchronised=False), {}),
         (
-            _status(
-                drive=_store("drive", problem="x", outage=True, clock_apart_seconds=None),
+            status(
+                drive=store("drive", problem="x", outage=True, clock_apart_seconds=None),
                 clock_doubted_since=NOW - timedelta(hours=3),
             ),
             {"clock": ["has not been set by the network since"]},
         ),
         # Everything at once is several alarms, one per key.
         (
-            _status(drive=_store("drive", **LATE, missing=["a"]), runs=[_run("failed")], disk_free_bytes=1),
+            status(drive=store("drive", **LATE, missing=["a"]), runs=[run("failed")], disk_free_bytes=1),
             {"run": [], "disk": [], "late-drive": [], "content-drive": []},
         ),
     ],
 )
-def test_conditions(status: Status, expected: dict[str, list[str]]) -> None:
-    all_of_it = conditions(CONFIG, status)
+def test_conditions(found_so: Status, expected: dict[str, list[str]]) -> None:
+    all_of_it = conditions(CONFIG, found_so)
     found = {condition.key: condition.text for condition in all_of_it}
     assert len(found) == len(all_of_it), "one per key"
     assert found.keys() == expected.keys(), found
@@ -206,7 +156,7 @@ def test_conditions(status: Status, expected: dict[str, list[str]]) -> None:
 
 def test_in_plain_words() -> None:
     copy = FirstCopy(bytes_there=2_000_000_000, bytes_left=6_000_000_000, seconds_left=9_000.0)
-    found = _status(drive=_store("drive", **EMPTY, first_copy=copy))
+    found = status(drive=store("drive", **EMPTY, first_copy=copy))
     said = "\n".join(status_text.lines(CONFIG, found, [], status_text.notes(CONFIG, found, nobody=True)))
     assert (
         "Not yet protected: no backup is complete in Google Drive, 2.0 GB are there, about 6.0 GB are "
@@ -219,7 +169,7 @@ def test_in_plain_words() -> None:
 
 def test_without_drive_it_is_said_what_that_means() -> None:
     config = CONFIG.model_copy(update={"stores": Stores(local=LocalStore(path=Path("/backups")))})
-    found = _status()
+    found = status()
     found = replace(found, stores=found.stores[:1])
     [note] = status_text.notes(config, found, nobody=False)
     assert "the backups would die with the Pi" in note
@@ -228,7 +178,7 @@ def test_without_drive_it_is_said_what_that_means() -> None:
 
 def test_an_open_alarm_is_shown() -> None:
     alarm = Alarm("late-drive", "…", NOW - timedelta(hours=2), None, None)
-    said = "\n".join(status_text.lines(CONFIG, _status(alarms=[alarm]), ["x"], []))
+    said = "\n".join(status_text.lines(CONFIG, status(alarms=[alarm]), ["x"], []))
     assert "something is wrong" in said
     assert "late-drive, since 2026-11-23 11:00 CET, nobody told yet" in said
 
@@ -254,7 +204,7 @@ def test_a_message_names_what_matters_most_and_lists_the_rest() -> None:
 def test_prometheus_reads_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "loomio.prom"
     path.write_text("old")
-    prometheus.write(_status(drive=_store("drive", **EMPTY, late_since=NOW)), 3, path)
+    prometheus.write(status(drive=store("drive", **EMPTY, late_since=NOW)), 3, path)
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
     families = {family.name: family for family in text_string_to_metric_families(path.read_text())}
@@ -274,15 +224,15 @@ def test_prometheus_reads_what_is_written(tmp_path: Path) -> None:
 
 def test_half_a_file_for_prometheus_is_never_there(tmp_path: Path) -> None:
     with pytest.raises(OSError):
-        prometheus.write(_status(), 0, tmp_path / "absent" / "loomio.prom")
+        prometheus.write(status(), 0, tmp_path / "absent" / "loomio.prom")
     (tmp_path / "loomio.prom").mkdir()
     with pytest.raises(OSError):
-        prometheus.write(_status(), 0, tmp_path / "loomio.prom")
+        prometheus.write(status(), 0, tmp_path / "loomio.prom")
     assert [entry.name for entry in tmp_path.iterdir()] == ["loomio.prom"]
 
 
 def test_json_has_every_documented_field() -> None:
-    document = status_text.document(_status(), ["x"], ["y"])
+    document = status_text.document(status(), ["x"], ["y"])
     assert (document["ok"], document["problems"], document["notes"]) == (False, ["x"], ["y"])
     assert document["at"] == "2026-11-23T12:00:00+00:00"
     for documented, fields in ((Status, document), (StoreStatus, document["stores"][0])):

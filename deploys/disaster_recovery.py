@@ -7,7 +7,7 @@ replace_live_data=yes is given.
 
 from pyinfra.context import host
 
-from deploys.steps import agent, docker, preflight, recovery, schedule, stack, system
+from deploys.steps import agent, docker, monitoring, preflight, recovery, schedule, stack, system
 from deploys.steps.paths import KEEP_SERVICES
 
 target = preflight.check(host)
@@ -19,6 +19,7 @@ stack.place(target=target)
 stack.start(target=target, services=KEEP_SERVICES)
 agent.install(target=target)
 agent.configure(target=target)
+monitoring.place(target=target)
 schedule.place(target=target)
 recovery.restore(host=host, target=target)
 stack.start(target=target)

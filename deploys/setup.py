@@ -5,7 +5,7 @@ Can be run again at any time: what is as declared is left alone.
 
 from pyinfra.context import host
 
-from deploys.steps import agent, docker, preflight, recovery, schedule, stack, system
+from deploys.steps import agent, docker, monitoring, preflight, recovery, schedule, stack, system
 
 target = preflight.check(host)
 recovery.refuse_during_restore(host, target)
@@ -17,5 +17,6 @@ stack.start(target=target)
 agent.install(target=target)
 agent.configure(target=target)
 agent.probe(target=target)
+monitoring.place(target=target)
 schedule.place(target=target)
 schedule.enable()

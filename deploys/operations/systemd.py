@@ -25,6 +25,12 @@ def units_loaded(units: tuple[str, ...]) -> Generator[StringCommand, None, None]
 
 
 @operation()
+def restarted_if_running(unit: str) -> Generator[StringCommand, None, None]:
+    """Restart a service that is not ours, unless it does not run anyway."""
+    yield StringCommand(f"if systemctl is-active --quiet {unit}; then systemctl restart {unit}; fi")
+
+
+@operation()
 def timer_active(unit: str) -> Generator[StringCommand, None, None]:
     """Make a timer run now and after every boot."""
     timer = host.get_fact(UnitsFact, units=(unit,)).get(unit)

@@ -17,6 +17,7 @@ from deploys.steps.paths import (
     DATABASE,
     DATABASE_USER,
     KEEP_SERVICES,
+    METRICS_FILE,
     OPERATOR,
     PROJECT,
 )
@@ -124,7 +125,7 @@ def _watch(monitoring: MonitoringSettings) -> Watch:
         collapse_percent=monitoring.collapse_percent,
         drive_full_days=monitoring.drive_full_days,
         reminder_hours=monitoring.reminder_hours,
-        prometheus_file=Path(monitoring.prometheus_file) if monitoring.prometheus_file else None,
+        prometheus_file=Path(file) if (file := metrics_file(monitoring)) else None,
     )
 
 
@@ -145,6 +146,11 @@ def credentials(settings: Settings, secrets: Secrets) -> dict[str, str | None]:
     if settings.encryption.offline_key:
         found[names.IDENTITY] = found[names.LEGACY_PASSPHRASE] = None
     return found
+
+
+def metrics_file(monitoring: MonitoringSettings) -> str | None:
+    """Where the watch writes its figures, if anybody wants them."""
+    return monitoring.prometheus_file or (METRICS_FILE if monitoring.netdata else None)
 
 
 def identities(secrets: Secrets) -> str:

@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"
 FILES = ROOT / "files"
 AGENT_PACKAGE = FILES / "loomio_backup"
+NETDATA = FILES / "netdata"
 AGENT_REQUIREMENTS = ROOT / "requirements" / "agent.txt"
 
 PROJECT = "loomio-pi-stack"
@@ -17,6 +18,8 @@ DATABASE_USER = "loomio"
 KEEP_SERVICES = ("db", "redis")
 #: What the containers were last brought up from (a hash), beside the agent's own state.
 COMPOSE_RECORD = "/var/lib/loomio-pi-stack/compose-applied"
+#: What Netdata reads, unless the settings name a file for Prometheus.
+METRICS_FILE = "/var/lib/loomio-pi-stack/metrics/loomio_backup.prom"
 WEB_URL = "http://127.0.0.1:3000"
 
 AGENT_ROOT = "/opt/loomio-backup"

@@ -105,7 +105,7 @@ def contents(target: Target) -> dict[str, str]:
             **_sandbox(
                 settings,
                 readable=[store_directory(backup)],
-                writable=[prometheus_directory(settings)],
+                writable=[directory_of(agent_config.metrics_file(settings.monitoring))],
                 inaccessible=DOCKER,
             ),
             "arguments": "watch",
@@ -123,17 +123,16 @@ def contents(target: Target) -> dict[str, str]:
     return {unit: render(template, **variables[unit]) for unit, template in TEMPLATES.items()}
 
 
+def directory_of(file: str | None) -> str | None:
+    """The directory that a file is in."""
+    return file.rpartition("/")[0] if file else None
+
+
 def store_directory(backup: BackupSettings) -> str | None:
     """The directory that holds the local store: the whole disk where it is on one of its own, because the
     store's folder may still have to be made there.
     """
     return (backup.local.mount_point or backup.local.path) if backup.local else None
-
-
-def prometheus_directory(settings: Settings) -> str | None:
-    """The directory that the file for Prometheus is written into."""
-    file = settings.monitoring.prometheus_file
-    return file.rpartition("/")[0] if file else None
 
 
 def _sandbox(

@@ -95,7 +95,11 @@ RULES = ("hourly", "daily", "weekly", "monthly", "yearly", "days", "space_limit"
 for _store in ("local", "drive"):
     OTHERS |= {f"backup.{_store}.retention.{rule}": OTHERS[f"backup.retention.{rule}"] for rule in RULES}
 #: What only the operator's machine needs: the verb that reads it.
-OPERATOR_ONLY = {"backup.drive.auth_uri": "authorize", "backup.drive.device_uri": "authorize"}
+OPERATOR_ONLY = {
+    "backup.drive.auth_uri": "authorize",
+    "backup.drive.device_uri": "authorize",
+    "pull.directory": "pull",
+}
 BASE = {"backup": {"drive": {}}, "stack": {"smtp": {"server": "mail.example.org", "username": "me"}}}
 
 
@@ -125,7 +129,6 @@ def everything(folder: Path, **more: Any) -> dict[str, str]:
         ".env": environment.render(settings, secrets),
         "config": agent.dump(agent_config.build(settings, secrets, desk.HOST)),
         "credentials": repr(agent_config.credentials(settings, secrets)),
-        "netdata": repr(settings.monitoring.netdata),
         **schedule.contents(target),
     }
 

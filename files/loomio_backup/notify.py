@@ -85,13 +85,18 @@ def send(alerts: Alerts, message: Message) -> list[Delivery]:
         body = body[:_LONGEST_BODY].rstrip() + " …\n(More on the Pi: loomio-backup status)"
     short = Message(message.subject.replace("\n", " "), body, message.kind)
     done = [
-        Delivery(f"alerts.urls, number {number} ({url.partition('://')[0]})", _by_apprise(url, short))
+        Delivery(f"alerts.urls, number {number}{_scheme(url)}", _by_apprise(url, short))
         for number, url in enumerate(alerts.urls, start=1)
     ]
     if alerts.smtp is not None:
         account = alerts.smtp
         done.append(Delivery("alerts.smtp", _why(lambda: mail.send(account, short.subject, short.body))))
     return done
+
+
+def _scheme(url: str) -> str:
+    found = re.match(r"[a-z][a-z0-9+]{0,20}(?=://)", url)
+    return f" ({found[0]})" if found else ""
 
 
 def ping(alerts: Alerts, *, well: bool) -> Delivery | None:

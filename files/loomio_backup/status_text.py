@@ -77,13 +77,21 @@ def notes(config: Config, found: Status, nobody: bool) -> list[str]:
 
 def lines(config: Config, found: Status, problems: list[str], noted: list[str]) -> list[str]:
     """The answer for people."""
-    said = [f"{found.host}, {_at(found.at, config)}: {'something is wrong' if problems else 'all is well'}"]
+    said = [f"{found.host}, {_at(found.at, config)}: {_headline(found, problems)}"]
     said += [f"  ! {problem}" for problem in problems]
     said += [f"  * {note}" for note in noted]
     for store in found.stores:
         said += ["", *_store(store, config)]
     said += ["", *_rest(found, config)]
     return said
+
+
+def _headline(found: Status, problems: list[str]) -> str:
+    if problems:
+        return "something is wrong"
+    if any(store.first_copy is not None for store in found.stores):
+        return "not yet protected"
+    return "all is well"
 
 
 def _store(store: StoreStatus, config: Config) -> list[str]:

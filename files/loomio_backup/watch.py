@@ -75,7 +75,7 @@ def _look(
     for condition in wrong:
         say(f"{condition.key}: {condition.text}")
     if not wrong:
-        say("all is well")
+        say("nothing is wrong")
     delivered = _tell(config, catalogue, alerts, tidings, found)
     delivered &= _ping(alerts, well=not wrong)
     if config.watch.prometheus_file is not None:

@@ -163,6 +163,7 @@ def test_in_plain_words() -> None:
         in said
     )
     assert "to come, about 2 h 30 min at the present pace." in said
+    assert said.splitlines()[0] == "pi, 2026-11-23 13:00 CET: not yet protected"
     assert "Nobody is told when something goes wrong" in said
     assert "key needed:         0123456789abcdef (on this Pi)" in said
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,25 @@ def test_apprise_tells_nobody_else(
     _no_secret("".join(record.getMessage() for record in caplog.records if record.name.startswith("apprise")))
     said = capfd.readouterr()
     _no_secret(said.out + said.err)
+
+
+def test_the_libraries_say_nothing_of_their_own_either() -> None:
+    # In a process of its own: pytest listens to all logging, and so keeps the last resort from printing it.
+    script = f"""if True:
+        from loomio_backup import notify
+        alerts = notify.Alerts(
+            urls=["json://token-one:hunter2@127.0.0.1:{CLOSED}/path-secret", "nonsense://token-two", "tgram://token-3", "token-4"],
+            ping_url="http://127.0.0.1:{CLOSED}/path-secret",
+            smtp={{"server": "127.0.0.1", "port": {CLOSED}, "password": "hunter2", "username": "user",
+                   "from": "a@b.c", "to": "d@e.f"}},
+        )
+        done = [*notify.send(alerts, notify.Message("s", "b")), notify.ping(alerts, well=False)]
+        assert all(delivery.error for delivery in done), done
+        print(done, alerts)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    _no_secret(done.stdout)
 
 
 def _no_secret(text: str) -> None:

@@ -131,7 +131,8 @@ def test_the_libraries_say_nothing_of_their_own_either() -> None:
     script = f"""if True:
         from loomio_backup import notify
         alerts = notify.Alerts(
-            urls=["json://token-one:hunter2@127.0.0.1:{CLOSED}/path-secret", "nonsense://token-two", "tgram://token-3", "token-4"],
+            urls=["json://token-one:hunter2@127.0.0.1:{CLOSED}/path-secret", "nonsense://token-two",
+                  "tgram://token-3", "token-4"],
             ping_url="http://127.0.0.1:{CLOSED}/path-secret",
             smtp={{"server": "127.0.0.1", "port": {CLOSED}, "password": "hunter2", "username": "user",
                    "from": "a@b.c", "to": "d@e.f"}},

@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,10 +48,10 @@ class Outcome:
     claim: str
     tables: list[Table]
     seconds: float
+    order: int
     commit: str = ""
     finished_at: str = ""
     machine: str = ""
-    order: int = field(default=0)
 
 
 def commit() -> str:
@@ -69,13 +69,17 @@ def machine() -> str:
 
 
 def keep(outcome: Outcome, tried: str) -> None:
-    """Write one series' result, and the page anew. `tried` is the commit at its start."""
+    """Write one series' result. `tried` is the commit at its start."""
     outcome.commit = tried
     outcome.machine = machine()
     outcome.finished_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
     RESULTS.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(outcome), indent=1, ensure_ascii=False)
     (RESULTS / f"{outcome.name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_page() -> None:
+    """Write the page anew, from all results."""
     PAGE.write_text(render(_kept(RESULTS)), encoding="utf-8")
 
 

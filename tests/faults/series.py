@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -19,29 +21,32 @@ from .rig import rig
 from .source_series import CASES, cutting_image, fails_and_removes_nothing
 from .writers_series import run_series
 
-Work = Callable[[Path], list[Table]]
 RANDOM = {"run": 140, "prune": 40, "rotate-key": 20}
 """Random moments per verb; 200 together."""
 
 
-def kills(root: Path) -> list[Table]:
-    """SIGKILL at every durable step of run, prune and rotate-key."""
-    tallies = []
-    for number, verb in enumerate(RANDOM):
-        with rig(root / verb, seed=number) as made:
-            tallies.append(every_step(made, verb))
-            print(f"   {verb}: {tallies[-1].by_step.total()} steps", flush=True)
-    return [_phases(tallies), _kinds(tallies)]
+@dataclass(frozen=True)
+class Series:
+    """`claim` is a sentence that the success of `work` makes true; `alone`: it measures, so nothing else
+    may run beside it.
+    """
+
+    claim: str
+    work: Callable[[Path], list[Table]]
+    alone: bool = False
 
 
-def moments(root: Path) -> list[Table]:
-    """SIGKILL at random moments of run, prune and rotate-key."""
-    tallies = []
-    for number, (verb, count) in enumerate(RANDOM.items()):
-        with rig(root / verb, seed=10 + number) as made:
-            tallies.append(random_moments(made, verb, count))
-            print(f"   {verb}: {tallies[-1].by_moment.total()} moments", flush=True)
-    return [_phases(tallies)]
+def kills(verb: str, root: Path) -> list[Table]:
+    """SIGKILL at every durable step of a verb."""
+    with rig(root, seed=1) as made:
+        tally = every_step(made, verb)
+    return [_phases(tally), _kinds(tally)]
+
+
+def moments(verb: str, root: Path) -> list[Table]:
+    """SIGKILL at random moments of a verb."""
+    with rig(root, seed=2) as made:
+        return [_phases(random_moments(made, verb, RANDOM[verb]))]
 
 
 def writers(root: Path, backups: int = 40) -> list[Table]:
@@ -79,40 +84,40 @@ def _sentence(said: str) -> str:
     return " ".join(lines[first:]).replace("|", "\\|")
 
 
-def _phases(tallies: list[Tally]) -> Table:
-    rows: list[list[object]] = []
-    for tally in tallies:
-        both = Counter(tally.by_step) + Counter(tally.by_moment)
-        rows += [[tally.verb, phase, count] for phase, count in sorted(both.items())]
-        rows.append([tally.verb, f"all ({tally.restored} restores compared)", both.total()])
-    return Table(["verb", "phase in which it was killed", "deaths"], rows)
+def _phases(tally: Tally) -> Table:
+    both = Counter(tally.by_step) + Counter(tally.by_moment)
+    rows: list[list[object]] = [[phase, count] for phase, count in sorted(both.items())]
+    rows.append([f"all (restored and compared: {tally.restored})", both.total()])
+    return Table(["phase in which it was killed", "deaths"], rows)
 
 
-def _kinds(tallies: list[Tally]) -> Table:
-    rows = [[tally.verb, kind, count] for tally in tallies for kind, count in sorted(tally.kinds.items())]
-    return Table(["verb", "killed in front of a …", "deaths"], rows)
+def _kinds(tally: Tally) -> Table:
+    return Table(["killed in front of a …", "deaths"], sorted(tally.kinds.items()))
 
 
-SERIES: dict[str, tuple[str, Work]] = {
-    "kills": (
-        "After SIGKILL in front of every durable step of `run`, `prune` and `rotate-key` the next run "
-        "succeeds, every earlier backup is whole in both stores and restores equal to what it was made of, "
-        "and nothing unreferenced stays.",
-        kills,
-    ),
-    "moments": ("The same after SIGKILL at 200 random moments.", moments),
-    "writers": (
+SERIES: dict[str, Series] = {
+    **{
+        f"kills-{verb}": Series(
+            f"After SIGKILL in front of every durable step of `{verb}` the next run succeeds, every earlier "
+            "backup is whole in both stores and restores equal to what it was made of, and nothing "
+            "unreferenced stays.",
+            partial(kills, verb),
+        )
+        for verb in RANDOM
+    },
+    **{
+        f"moments-{verb}": Series(
+            f"The same after SIGKILL at {count} random moments of `{verb}`.", partial(moments, verb)
+        )
+        for verb, count in RANDOM.items()
+    },
+    "writers": Series(
         "While others write, truncate and rewrite tables, and attach and purge files, each backup holds "
         "exactly the rows that it says, and every attachment that it mentions, or says that it is missing at "
         "the source.",
         writers,
     ),
-    "schedules": (
-        "Timers elapse exactly when a cron library says, but for times that a change of clocks skips or "
-        "repeats.",
-        schedules,
-    ),
-    "sources": (
+    "sources": Series(
         "With a broken source the run fails with one sentence, and nothing old is removed in its wake.",
         sources,
     ),

@@ -55,9 +55,12 @@ def _held(name: str) -> bool:
         traceback.print_exc()
         print(f"== {name} did NOT hold", flush=True)
         return False
-    seconds = time.monotonic() - began
-    report.keep(report.Outcome(name, series.claim, tables, round(seconds, 1), list(SERIES).index(name)),
-    tried) report.write_page() print(f"== {name} held, {seconds:.0f} s", flush=True) return True
+    seconds = round(time.monotonic() - began, 1)
+    order = list(SERIES).index(name)
+    report.keep(report.Outcome(name, series.claim, tables, seconds, order), tried)
+    report.write_page()
+    print(f"== {name} held, {seconds:.0f} s", flush=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ def secret_values(operator: Operator) -> dict[str, str]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                walk(f"{prefix}[{number}]", inner)
         elif hasattr(value, "get_secret_value"):
             walk(prefix, value.get_secret_value())
         elif isinstance(value, str) and len(value) >= 12 and not prefix.endswith(PUBLIC):

@@ -32,6 +32,7 @@ OPERATIONS = {
     "/etc/loomio-backup/credentials/identity": {"Agent | Write the credential identity"},
     "/etc/loomio-backup/credentials/signing_key": {"Agent | Write the credential signing_key"},
     "/etc/loomio-backup/credentials/drive.json": {"Agent | Write the credential drive.json"},
+    "/etc/loomio-backup/credentials/alerts.json": {"Agent | Write the credential alerts.json"},
     "/etc/loomio-backup/operator/pi.yml": {"Agent | Write the operator's pi.yml for the backups"},
     "/etc/loomio-backup/operator/secrets.yml.age": {
         "Agent | Write the operator's secrets.yml.age for the backups"

@@ -16,6 +16,7 @@ SECRET_FILES = (
     "/etc/loomio-backup/credentials/identity",
     "/etc/loomio-backup/credentials/signing_key",
     "/etc/loomio-backup/credentials/drive.json",
+    "/etc/loomio-backup/credentials/alerts.json",
 )
 
 

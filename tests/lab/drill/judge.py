@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 
 from ..data.compare import Comparison, compare
@@ -33,7 +35,24 @@ def judge(rehearsal: Rehearsal) -> None:
     report.web_status = web_status(pi)
     if report.web_status != 200:
         report.problems.append(f"the web interface answers {report.web_status}")
+    report.status_says, wrong = agent_status(pi, before.backup)
+    report.problems += wrong
     report.ok = not report.problems
+
+
+def agent_status(pi: Pi, restored: str) -> tuple[list[str], list[str]]:
+    """What `loomio-backup status` says is wrong on the recovered Pi, and what is wrong with that."""
+    done = subprocess.run(
+        ["docker", "exec", pi.name, "loomio-backup", "status", "--json"], capture_output=True, timeout=120
+    )
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        return [], [f"loomio-backup status ended with {done.returncode}: {done.stderr.decode()}"]
+    drive = next((store for store in found["stores"] if store["store"] == "drive"), None)
+    if drive is None or drive["newest"] != restored:
+        return found["problems"], [f"status does not know {restored} in Drive: {drive}"]
+    return found["problems"] or ["all is well"], []
 
 
 def _note(rehearsal: Rehearsal, found: Comparison) -> None:

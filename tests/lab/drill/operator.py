@@ -164,6 +164,7 @@ def edit_secrets(
     wanted = operator.folder / "edits.json"
     edits = {
         "drive": {"credentials": dict(drive_credentials)},
+        "alerts": {"urls": [cloud.ALERTS_URL], "ping_url": cloud.PING_URL},
         "hosts": {HOST: {"sudo_password": sudo_password}},
     }
     _write_private(wanted, json.dumps(edits))

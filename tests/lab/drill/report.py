@@ -25,6 +25,8 @@ class Report:
     setup_seconds: float = 0
     second_setup_seconds: float = 0
     second_setup_changes: int = -1
+    labelled_seconds: float = 0
+    labelled_bytes: int = 0
     backup_seconds: float = 0
     backup_bytes: int = 0
     backup_objects: int = 0
@@ -43,6 +45,7 @@ class Report:
     env_differing: int = -1
     objects_differing: int = -1
     web_status: int = 0
+    status_says: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     phases: list[dict[str, str | float]] = field(default_factory=list)
 
@@ -69,8 +72,9 @@ class Report:
             _row("Set up", f"{_span(self.setup_seconds)}; again: {_changes(self.second_setup_changes)}"),
             _row(
                 "Backed up",
-                f"{_span(self.backup_seconds)} while people were writing; "
-                f"{self.backup_objects} encrypted objects, {_size(self.backup_bytes)} in Drive",
+                f"all of it in {_span(self.labelled_seconds)}, {_size(self.labelled_bytes)} in Drive; again "
+                f"in {_span(self.backup_seconds)} while people were writing, {_size(self.backup_bytes)} more "
+                f"({self.backup_objects} encrypted objects)",
             ),
             _row(
                 "Destroyed", f"{_span(self.data_loss_seconds)} of work lost ({self.rows_lost} ledger entries)"
@@ -82,6 +86,7 @@ class Report:
             _row("Ledger", f"{self.ledger_entries:,} entries: {_differ(self.ledger_differing)}"),
             _row("Settings", f"application keys in .env: {_differ(self.env_differing)}"),
             _row("Web", f"answers {self.web_status}"),
+            *(_row("Status", said) for said in self.status_says),
             _row("In all", _span(self.total_seconds)),
             "",
         ]

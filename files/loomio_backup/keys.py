@@ -91,7 +91,7 @@ class Keys:
         return bool(new)
 
     def for_backup(self, manifest: Manifest, rings: Rings) -> list[Identity]:
-        """What opens all of a backup, but what a passphrase opens. Raises WrongKey when we have no such key."""
+        """What opens all of a backup, but what a passphrase opens. Raises WrongKey when no key here does."""
         needed = [entry for entry in manifest.objects if entry.kind != "legacy"]
         self.learn_for(needed, rings)
         closed = [entry for entry in needed if not self.opens(entry)]

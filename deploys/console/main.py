@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, AgentError) as error:
         print(f"loomio-pi: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        reason = error.strerror or type(error).__name__
+        print(f"loomio-pi: {place}{reason}. Put that right, then type the same again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("loomio-pi: interrupted.", file=sys.stderr)
         return 130

@@ -11,9 +11,9 @@ import pytest
 
 from inventories.new_secrets import new_text
 from inventories.secrets import checked
-from loomio_backup import age_passphrase
 from loomio_backup.config import DriveStore
-from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
+from tests.unit import operator_desk
+from tests.unit.operator_desk import SETTINGS, Desk
 from tests.unit.pull_bench import PiBackups
 
 from . import pi
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.lab
 def _desk(folder: Path, text: str, settings: str) -> Desk:
     folder.mkdir()
     desk = Desk(folder)
-    desk.prepare(age_passphrase.encrypt(text.encode(), PASSPHRASE))
+    desk.prepare(operator_desk.encrypted(text))
     (folder / "pi.yml").write_text(settings)
     return desk
 

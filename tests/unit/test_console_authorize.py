@@ -19,9 +19,9 @@ from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.secrets_file import decrypted
 from inventories.validation import SettingsError
-from loomio_backup import age_passphrase
 from tests.lab.drive import DriveEmulator, LabDrive
 from tests.lab.drive.browser import decide
+from tests.unit import operator_desk
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
 from tests.unit.stores_bench import DriveBench
 
@@ -355,7 +355,7 @@ def test_files_that_are_no_client(tmp_path: Path, text: str | None, says: str) -
 
 @pytest.fixture(scope="module")
 def encrypted() -> bytes:
-    return age_passphrase.encrypt(new_text(["loomio"]).encode(), PASSPHRASE)
+    return operator_desk.encrypted(new_text(["loomio"]))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.settings import Settings
 from inventories.validation import validated
-from loomio_backup import age_passphrase, pinning
+from loomio_backup import pinning
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config, Stores
 from loomio_backup.errors import RetentionError, StoreAppendOnly
@@ -21,7 +21,8 @@ from loomio_backup.history import Reader, remember
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab.drive import DriveEmulator, LabDrive
-from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
+from tests.unit import operator_desk
+from tests.unit.operator_desk import SETTINGS, Desk
 from tests.unit.pull_bench import PiBackups
 from tests.unit.stores_bench import DriveBench
 
@@ -57,7 +58,7 @@ class Room:
         text = TEXT.replace("  credentials:\n", f"  credentials: {json.dumps(credentials)}\n", 1)
         if manager:
             text = text.replace("manager_credentials:\n", f"manager_credentials: {json.dumps(manager)}\n", 1)
-        self.desk.prepare(age_passphrase.encrypt(text.encode(), PASSPHRASE))
+        self.desk.prepare(operator_desk.encrypted(text))
         (self.desk.folder / "pi.yml").write_text(self.settings)
 
     def names(self) -> set[str]:

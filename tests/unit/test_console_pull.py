@@ -17,12 +17,13 @@ from inventories.secrets import checked
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import age_passphrase, crypto, keyring
+from loomio_backup import crypto, keyring
 from loomio_backup.errors import ConfigError, StoreFull, StoreUnavailable
 from loomio_backup.manifest import seal
 from loomio_backup.stores import base
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive
+from tests.unit import operator_desk
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
 from tests.unit.pull_bench import PiBackups, digests_of_file, flip
 from tests.unit.stores_bench import DriveBench
@@ -415,7 +416,7 @@ def desk(tmp_path: Path, bench: DriveBench, secret: dict[str, str]) -> Desk:
     folder = tmp_path / "desk"
     folder.mkdir()
     desk = Desk(folder)
-    desk.prepare(age_passphrase.encrypt(text.encode(), PASSPHRASE))
+    desk.prepare(operator_desk.encrypted(text))
     url = bench.emulator.url
     (folder / "pi.yml").write_text(
         f"{SETTINGS}backup:\n  drive:\n    api_root: {url}\n    token_uri: {url}token\n"
@@ -459,7 +460,7 @@ def test_the_command(desk: Desk, drive: base.Store, pi: PiBackups) -> None:
 
 def test_the_keyring_comes_from_the_secrets(desk: Desk, drive: base.Store, pi: PiBackups) -> None:
     text, _ = rotated(decrypted(desk.secrets, PASSPHRASE), [], signing=False)
-    desk.secrets.write_bytes(age_passphrase.encrypt(text.encode(), PASSPHRASE))
+    desk.secrets.write_bytes(operator_desk.encrypted(text))
     place = desk.folder / "elsewhere"
     assert desk.type("loomio-pi", "pull", str(place)).code == 0
     (ring,) = (name for name in names(place) if keyring.is_keyring(name))

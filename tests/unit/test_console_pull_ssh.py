@@ -16,10 +16,10 @@ from deploys.console.pull_ssh import PiStore
 from inventories.new_secrets import new_text
 from inventories.settings import Host
 from inventories.validation import validated
-from loomio_backup import age_passphrase
 from loomio_backup.errors import StoreAuth, StoreDamaged, StoreError, StoreNotFound, StoreUnavailable
 from loomio_backup.stores.base import StoredObject
-from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
+from tests.unit import operator_desk
+from tests.unit.operator_desk import SETTINGS, Desk
 from tests.unit.pull_bench import PiBackups, flip
 
 PASSWORD = "sesame 'open\" $HOME \\"
@@ -252,7 +252,7 @@ def test_the_command_copies_from_the_pi(far: FarEnd, tmp_path: Path) -> None:
     for packs in (["app-data_1"], ["app-data_1", "app-data_2"]):
         pi.make(packs)
     flip(pi.folder / "app-data_2.tar.zst.age")
-    desk.prepare(age_passphrase.encrypt(secrets.encode(), PASSPHRASE))
+    desk.prepare(operator_desk.encrypted(secrets))
     (desk.folder / "pi.yml").write_text(f"{SETTINGS}backup: {{local: {{path: {pi.folder}}}}}\n")
     done = desk.type("loomio-pi", "pull", str(tmp_path / "copy"))
     assert done.code == 1, done

@@ -13,7 +13,7 @@ import pytest
 from inventories.new_secrets import new_text
 from inventories.secrets_file import decrypted
 from inventories.settings import ROOT
-from loomio_backup import age_passphrase
+from tests.unit import operator_desk
 from tests.unit.operator_desk import BIN, PASSPHRASE, Desk
 
 TEXT = new_text(["loomio"])
@@ -22,7 +22,7 @@ LOADING = "--> Loading config...\n--> Loading inventory...\n"
 
 @pytest.fixture(scope="module")
 def encrypted() -> bytes:
-    return age_passphrase.encrypt(TEXT.encode(), PASSPHRASE)
+    return operator_desk.encrypted(TEXT)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from inventories.secrets import checked
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import age_passphrase, crypto, keyring
+from loomio_backup import crypto, keyring
+from tests.unit import operator_desk
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
 
 TEXT = new_text(["loomio"])
@@ -80,7 +81,7 @@ def test_what_cannot_be_read_is_left_alone() -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    desk.prepare(age_passphrase.encrypt(TEXT.encode(), PASSPHRASE))
+    desk.prepare(operator_desk.encrypted(TEXT))
     friend = crypto.recipient_of(FRIEND)
     (tmp_path / "pi.yml").write_text(SETTINGS + f"encryption:\n  extra_recipients: [{friend}]\n")
     done = desk.type("loomio-pi", "secrets", "rotate-key", "--signing-key")

@@ -25,7 +25,14 @@ A backup is made of
 * `NAME.dump.zst.age`: the database (`pg_dump` custom format).
 * `NAME.config.tar.zst.age`: `.env`, Compose files, the operator's settings, roles of the database.
 * `app-data-index_….ndjson.zst.age`: every uploaded file, one line of JSON each, and the pack that holds it.
-* `app-data_….tar.zst.age`: packs of uploaded files; several backups may share them.
+* `app-data_….tar.zst.age`: packs of uploaded files. Backups share them, and the index: most of what a backup needs is
+  older than it is. Never delete one because it is old.
+
+There may also be
+
+* `NAME.pin.age`: whoever pinned this backup wants it kept.
+* `NAME.sql.enc`: the database once more, as SQL in the format of older backup scripts, for their passphrase.
+* `keyring_….age`: keys that were in use before the present one, which opens it.
 
 The newest backup when this page was written is `{name}` (its data is of {snapshot_at}, UTC). The newest is the one
 whose manifest has the highest generation, then the highest sequence.
@@ -38,7 +45,13 @@ set -eu
 BACKUP={name}
 KEY=key.txt
 mkdir -p recovered/app-data recovered/config
-open() {{ age -d -i "$KEY" "$1"; }}
+open() {{ age -d -i recovered/keys.txt "$1"; }}
+
+# 0. The key, and those that were in use before it.
+(umask 077 && {{ cat "$KEY"; echo; }} > recovered/keys.txt)
+for RING in keyring_*.age; do
+  if test -e "$RING"; then age -d -i "$KEY" "$RING" >> recovered/keys.txt || echo "passed over: $RING"; fi
+done
 
 # 1. The manifest, and every object checked against it.
 open "$BACKUP.manifest.age" | jq -r .payload > recovered/manifest.json
@@ -50,7 +63,7 @@ open "$BACKUP.dump.zst.age" | zstd -d -q -o recovered/database.dump
 # 3. Settings: .env (as "env"), Compose files, roles.
 open "$BACKUP.config.tar.zst.age" | zstd -d -q | tar -x -C recovered/config
 
-# 4. Uploaded files: the index, the packs, then what the index says about directories, links and owners.
+# 4. Uploaded files: the index, the packs, then what the index says about directories, links, owners, modes, times.
 INDEX=$(jq -r '.objects[] | select(.kind == "index") | .name' recovered/manifest.json)
 open "$INDEX" | zstd -d -q > recovered/index.ndjson
 jq -r '.objects[] | select(.kind == "pack") | .name' recovered/manifest.json | while read -r PACK; do
@@ -63,14 +76,15 @@ jq -r 'select(.type == "dir") | @sh "mkdir -p \\(.path)"' recovered/index.ndjson
   (cd recovered/app-data && sh -eu)
 jq -r 'select(.type == "symlink") | @sh "ln -sfn \\(.target) \\(.path) && chown -h \\(.uid):\\(.gid) \\(.path)"' \\
   recovered/index.ndjson | (cd recovered/app-data && sh -eu)
-jq -r 'select(.type == "dir") | @sh "chown \\(.uid):\\(.gid) \\(.path) && chmod \\(.mode) \\(.path)"' \\
+jq -r 'select(.type != "symlink") | (.mtime_ns / 1000000000 | floor) as $time |
+  @sh "chown \\(.uid):\\(.gid) \\(.path) && chmod \\(.mode) \\(.path) && touch -d @\\($time) \\(.path)"' \\
   recovered/index.ndjson | (cd recovered/app-data && sh -eu)
 jq -r 'select(.type == "file") | "\\(.sha256)  \\(.path)"' recovered/index.ndjson |
   (cd recovered/app-data && sha256sum -c --quiet)
 ```
 
 If a file's name has line breaks or is not UTF-8, `jq` and the last check trip over it; then unpack its pack whole
-(`age -d … | zstd -d | tar -x`).
+(`age -d … | zstd -d | tar -x`). Afterwards, delete `recovered/keys.txt`.
 
 Every directory of `recovered/app-data` is the content of one volume of the stack ({sources}).
 

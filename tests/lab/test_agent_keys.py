@@ -28,7 +28,7 @@ def drive(tmp_path: Path) -> Iterator[dict[str, object]]:
         }
 
 
-def _change_keys(pi: Site) -> None:
+def change_keys(pi: Site) -> None:
     """What the setup deploy brings after a change of identity and signing key."""
     old, pi.identity = pi.identity, crypto.generate_identity()
     before = pi.config.signing_public_key
@@ -81,7 +81,7 @@ def test_with_the_new_key_alone_every_backup_comes_back(tmp_path: Path, drive: d
         pi.fill()
         pi.must("run")
         first = pi.database_text(), pi.files_text()
-        _change_keys(pi)
+        change_keys(pi)
         # The next backup brings the keyring by itself.
         pi.sql("INSERT INTO other.things VALUES (3)")
         (pi.uploads / "later").write_text("later")
@@ -90,7 +90,7 @@ def test_with_the_new_key_alone_every_backup_comes_back(tmp_path: Path, drive: d
         came = _names(disk) - before
         assert [name for name in came if keyring.is_keyring(name)] != []
         assert _kinds(came) == ["config", "dump", "index", "manifest", "pack"]
-        _change_keys(pi)
+        change_keys(pi)
         said = pi.must("rotate-key")
         assert "2 backups still need it" in said
         assert "1 backups still need it" in said
@@ -116,7 +116,7 @@ def test_repacked_backups_need_no_earlier_key(tmp_path: Path) -> None:
         pi.fill()
         pi.must("run")
         before = _names(disk)
-        _change_keys(pi)
+        change_keys(pi)
         assert "packs" in pi.must("rotate-key", "--repack")
         pi.must("run")
         assert _kinds(_names(disk) - before) == ["config", "dump", "index", "manifest", "pack"]
@@ -136,7 +136,7 @@ def test_without_the_keyring_a_closed_backup_says_which_key_it_needs(tmp_path: P
     with site(tmp_path / "pi", "agent-keys5", local=disk) as pi:
         pi.must("run")
         old = crypto.fingerprint(pi.config.recipients[0])
-        _change_keys(pi)
+        change_keys(pi)
         credentials = pi.root / "credentials"
         (credentials / "identity").write_text(pi.identity)
         (credentials / "keyring.age").unlink()

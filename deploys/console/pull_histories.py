@@ -52,7 +52,7 @@ class Keys:
     public_keys: Sequence[str]
 
     def unsealed(self, path: Path, name: str) -> Manifest:
-        """The manifest in a file that was found as `name`. Raises what `is_unbelievable` describes."""
+        """The manifest in a file that was found as `name`. Raises one of `_UNBELIEVABLE`."""
         manifest = unseal(path, self.identities, *self.public_keys)
         if manifest.manifest_name != name:
             raise ManifestError(f"{name} holds the manifest of another backup, {manifest.name}.")

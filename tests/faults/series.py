@@ -117,6 +117,11 @@ SERIES: dict[str, Series] = {
         "the source.",
         writers,
     ),
+    "schedules": Series(
+        "Timers elapse exactly when a cron library says, but for times that a change of clocks skips or "
+        "repeats.",
+        schedules,
+    ),
     "sources": Series(
         "With a broken source the run fails with one sentence, and nothing old is removed in its wake.",
         sources,

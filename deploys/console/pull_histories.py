@@ -161,9 +161,15 @@ def _fetched(source: Source, found: list[StoredObject], incoming: Path, keys: Ke
 
 
 def _compare(histories: Histories) -> None:
-    """Tell when the history at the source is shorter than it was."""
+    """Tell when the history at the source is shorter than it was, or is none at all."""
     here = histories.here
     if not here:
+        if not histories.theirs:
+            histories.problems.append(
+                "there is no backup at the source that can be believed, and none here. Is it the right place "
+                "(the account, backup.drive, backup.local), and has the Pi made a backup? On the Pi type: sudo "
+                "loomio-backup status"
+            )
         return
     ours = max(here.values(), key=by_order)
     newest = max(histories.theirs.values(), key=by_order, default=None)

@@ -132,6 +132,11 @@ def test_whoever_empties_the_drive_does_not_empty_the_copy(
     assert names(place) == pi.names()
 
 
+def test_an_empty_place_is_no_success(bench: DriveBench, secret: dict[str, str], place: Path) -> None:
+    (problem,) = pull(bench.store(secret), place).problems
+    assert problem.startswith("there is no backup at the source that can be believed, and none here.")
+
+
 def test_a_history_that_was_cut_off_is_told(drive: base.Store, pi: PiBackups, place: Path) -> None:
     pull(drive, place)
     remove(drive, pi.made[-1].manifest_name)

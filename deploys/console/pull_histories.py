@@ -167,8 +167,8 @@ def _compare(histories: Histories) -> None:
         if not histories.theirs:
             histories.problems.append(
                 "there is no backup at the source that can be believed, and none here. Is it the right place "
-                "(the account, backup.drive, backup.local), and has the Pi made a backup? On the Pi type: sudo "
-                "loomio-backup status"
+                "(the account, backup.drive, backup.local), and has the Pi made a backup? On the Pi type: "
+                "sudo loomio-backup status"
             )
         return
     ours = max(here.values(), key=by_order)

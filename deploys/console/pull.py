@@ -22,7 +22,7 @@ from loomio_backup.state import StateDirectory, write_private
 from loomio_backup.stores.drive import DriveFolder
 from loomio_backup.stores.local import LocalFolder
 
-_OURS = ".loomio-pi"
+OURS = ".loomio-pi"
 """The folder inside the copy that is ours alone: no store shows hidden names."""
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     operator = Operator.at_hand()
     place = options.place or ("drive" if operator.settings.backup.drive else "pi")
-    directory = _directory(options.directory, operator)
+    directory = copy_directory(options.directory, operator)
     with _source(place, operator) as source:
         say(f"copying from {source if place == 'pi' else 'Google Drive'} to {display(directory)}")
         report = _pull(source, directory, operator, options.read_data)
@@ -65,12 +65,12 @@ def main(arguments: Sequence[str]) -> int:
             print("loomio-pi: nothing was pruned here, because of that.", file=sys.stderr)
         return 1
     if options.prune:
-        config = operator.config(_kept(directory, place, operator), directory / _OURS)
+        config = operator.config(_kept(directory, place, operator), directory / OURS)
         return pruning.run(config, operator.credentials(), pruning.Wish(store="local"))
     return 0
 
 
-def _directory(given: Path | None, operator: Operator) -> Path:
+def copy_directory(given: Path | None, operator: Operator) -> Path:
     """Where the copy is. Raises `SettingsError` for a folder that holds something else."""
     directory = given or operator.settings.pull.directory or Path("backups") / operator.name
     try:
@@ -82,7 +82,7 @@ def _directory(given: Path | None, operator: Operator) -> Path:
             f"{display(directory)} cannot be used for the copy: {error.strerror}. Nothing was done. Name "
             "another folder."
         ) from None
-    if names and _OURS not in names and not any(map(is_manifest, names)):
+    if names and OURS not in names and not any(map(is_manifest, names)):
         raise SettingsError(
             f"{display(directory)} holds other things than backups. Nothing was done. Name a folder of its "
             "own for the copy; it is made where it is absent."
@@ -119,7 +119,7 @@ def _pull(source: Source, directory: Path, operator: Operator, read_data: bool) 
         crypto.parse_identities(credentials.required(IDENTITY)),
         (config.signing_public_key, *config.old_signing_public_keys),
     )
-    state = StateDirectory(directory / _OURS)
+    state = StateDirectory(directory / OURS)
     incoming = state.path / "incoming"
     incoming.mkdir(mode=0o700, exist_ok=True)
     with state.locked("pull"):

@@ -9,10 +9,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from inventories.new_secrets import new_text
+from inventories.secrets import checked
 from loomio_backup.config import DriveStore
+from tests.unit import operator_desk
+from tests.unit.operator_desk import SETTINGS, Desk
 
 from .agent_disk import small_disk
 from .agent_memory import peak_pss
@@ -133,6 +138,32 @@ def test_without_an_identity_it_says_where_to_do_it(tmp_path: Path) -> None:
         assert "holds no identity" in said
         assert "loomio-pi pull" in said
         assert not (tmp_path / "export").exists()
+
+
+def test_the_operators_machine_exports_what_the_pi_cannot(tmp_path: Path) -> None:
+    """The copy that `loomio-pi pull` keeps is a store like any other; here it is the Pi's own."""
+    text = new_text(["loomio"])
+    found = checked(text, "x").encryption
+    keys = SimpleNamespace(
+        identity=found.identity.get_secret_value(), signing_key=found.signing_key.get_secret_value()
+    )
+    desk = Desk(tmp_path)
+    desk.prepare(operator_desk.encrypted(text))
+    (tmp_path / "pi.yml").write_text(SETTINGS + "backup: {drive: false}\n")
+    with site(tmp_path / "pi", "agent-export5", local=tmp_path / "disk", keys=keys) as pi:
+        pi.fill()
+        (pi.root / "credentials" / "identity").unlink()
+        pi.must("run")
+    file = tmp_path / "export"
+    done = desk.type("loomio-pi", "export", str(file), "--from", str(tmp_path / "disk"))
+    assert done.code == 0, done
+    (tmp_path / "key.txt").write_text(keys.identity)
+    listed = subprocess.run(
+        f"age -d -i {tmp_path}/key.txt {file} | zstd -d | tar -t", shell=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert {"README.md", "manifest.json", "database.dump", "app-data/uploads/empty/"} <= set(listed)
+    again = desk.type("loomio-pi", "export", str(file), "--from", str(tmp_path / "disk"))
+    assert (again.code, "exists already" in again.stderr) == (1, True)
 
 
 def test_from_drive_in_constant_memory(tmp_path: Path) -> None:

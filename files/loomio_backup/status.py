@@ -5,6 +5,7 @@ Looks only, and takes no lock: it answers while a backup runs, and without a net
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +16,13 @@ from loomio_backup.alarms import Alarm
 from loomio_backup.catalogue import Catalogue, Run
 from loomio_backup.config import Config
 from loomio_backup.credentials import IDENTITY, Credentials
+from loomio_backup.errors import AgentError
 from loomio_backup.history import Reader
 from loomio_backup.holding import Observer
 from loomio_backup.notify import Alerts
 from loomio_backup.pins import Pins
 from loomio_backup.state import StateDirectory
-from loomio_backup.store_status import Looker, StoreStatus, open_each
+from loomio_backup.store_status import Looker, Opened, StoreStatus, open_each
 from loomio_backup.version import VERSION
 
 TIMER = "loomio-backup.timer"
@@ -48,7 +50,8 @@ class RunStatus:
 class KeyStatus:
     """A key that opens objects of the backups, by its fingerprint. `where`: identity (this Pi holds it),
     this Pi (its own key, which opens lists and nothing else), settings (backups are made for it, whoever
-    holds it), or elsewhere (older backups need it). objects: how many it opens.
+    holds it), or elsewhere (older backups need it). objects: how many it opens; 0 for an earlier key that is
+    still here and that nothing in any store needs any more.
     """
 
     fingerprint: str
@@ -127,7 +130,7 @@ def collect(
         alarms=alarms.open_alarms(catalogue),
         channels=len(alerts.urls) + (alerts.smtp is not None),
         unsent=catalogue.meta(UNSENT),
-        keys=_keys(config, credentials, state, catalogue),
+        keys=_keys(config, credentials, state, catalogue, opened),
         disk_free_bytes=room.free(state.spool),
         disk_needed_bytes=room.FLOOR + dump_bytes,
         dump_bytes=dump_bytes,
@@ -186,7 +189,11 @@ def _timer() -> str | None:
 
 
 def _keys(
-    config: Config, credentials: Credentials, state: StateDirectory, catalogue: Catalogue
+    config: Config,
+    credentials: Credentials,
+    state: StateDirectory,
+    catalogue: Catalogue,
+    opened: Mapping[str, Opened | AgentError],
 ) -> list[KeyStatus]:
     rows = catalogue.database.execute(
         "SELECT value, count(*) FROM objects, json_each(objects.entry, '$.key_fingerprints') GROUP BY value"
@@ -197,7 +204,12 @@ def _keys(
     places |= {crypto.fingerprint(text): "settings" for text in config.recipients}
     places |= {crypto.fingerprint(str(identity.to_public())): "identity" for identity in held}
     places[crypto.fingerprint(crypto.recipient_of(state.catalogue_identity()))] = "this Pi"
-    return [KeyStatus(print_, places.get(print_, "elsewhere"), count) for print_, count in rows]
+    counts = dict(rows)
+    if not any(isinstance(one, AgentError) for one in opened.values()):
+        # The first identity is the one in use; for the others the stores have been asked.
+        earlier = [crypto.fingerprint(str(identity.to_public())) for identity in held[1:]]
+        counts |= {print_: 0 for print_ in earlier if print_ not in counts}
+    return [KeyStatus(print_, places.get(print_, "elsewhere"), count) for print_, count in counts.items()]
 
 
 def _dump_bytes(catalogue: Catalogue) -> int:

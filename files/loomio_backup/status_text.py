@@ -150,7 +150,11 @@ def _rest(found: Status, config: Config) -> list[str]:
     said.append(
         f"clock:              {'set by the network' if found.clock_synchronised else 'not known to be right'}"
     )
-    said += [f"key needed:         {key.fingerprint} ({_WHERE[key.where]})" for key in found.keys]
+    for key in found.keys:
+        if key.objects:
+            said.append(f"key needed:         {key.fingerprint} ({_WHERE[key.where]})")
+        else:
+            said.append(f"key not needed:     {key.fingerprint} (it can be dropped from the secrets file)")
     for alarm in found.alarms:
         over = f", over since {_at(alarm.over_since, config)}" if alarm.over_since else ""
         told = f"told {_at(alarm.told_at, config)}" if alarm.told_at else "nobody told yet"

@@ -92,3 +92,20 @@ def test_a_store_that_does_not_answer_is_told_after_what_the_other_holds(
     assert "in local  complete" in said.out
     assert "in drive" not in said.out
     assert said.err.startswith("loomio-backup: drive: ")
+
+
+def test_status_tells_which_earlier_keys_can_be_dropped(
+    pi: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = crypto.generate_identity()
+    print_ = crypto.fingerprint(crypto.recipient_of(old))
+    (pi.config.credentials_directory / "identity").write_text(f"{pi.identity}\n{old}\n")
+    assert _run(pi, "status") == 0
+    said = capsys.readouterr().out
+    assert f"key not needed:     {print_} (it can be dropped from the secrets file)" in said
+    assert f"key needed:         {crypto.fingerprint(pi.config.recipients[0])} (on this Pi)" in said
+    # While a store cannot be asked, nobody knows.
+    lab = LabDrive(pi.config.stores.drive.api_root)  # type: ignore[union-attr]
+    lab.fault("status", times=None, match={"operation": "files.list"}, status=403)
+    _run(pi, "status")
+    assert "key not needed" not in capsys.readouterr().out

@@ -128,9 +128,3 @@ def content_answer(raw: Any) -> FileAnswer:
     if not answer.has_content:
         raise ValueError("a file with content was answered without its size")
     return answer
-
-
-def no_answer(raw: Any) -> None:
-    """Drive answers a deletion with nothing at all."""
-    if raw:
-        raise ValueError("a deletion was answered with content")

@@ -9,9 +9,11 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import httplib2
 import requests
 from google.auth.transport.requests import AuthorizedSession
 from googleapiclient import discovery, discovery_cache
@@ -95,15 +97,24 @@ class DriveClient:
             except CAUGHT as error:
                 endure(error, what, patience)
 
+    def delete(self, what: str, request: HttpRequest) -> None:
+        """Execute a request to delete. Drive answers with 204 and nothing: mere nothing may be anybody's."""
+        seen = _answers(request)
+
+        def read(raw: Any) -> None:
+            if raw or seen[-1].status != HTTPStatus.NO_CONTENT:
+                raise ValueError("a deletion was answered with content")
+
+        self.call(what, request, read)
+
     def now(self) -> datetime:
         """The time by Google's clock, in UTC, from the header of an answer that Drive really gave."""
-        seen: list[str] = []
         request = self.about.get(fields="storageQuota")
-        request.add_response_callback(lambda answer: seen.append(answer["date"]))
+        seen = _answers(request)
 
         def read(raw: Any) -> datetime:
             AboutAnswer.model_validate(raw)
-            return parsedate_to_datetime(seen[-1]).astimezone(UTC)
+            return parsedate_to_datetime(seen[-1]["date"]).astimezone(UTC)
 
         return self.call("asking Drive for the time", request, read)
 
@@ -163,3 +174,10 @@ class DriveClient:
             answer.close()
             raise NotDrive
         return answer
+
+
+def _answers(request: HttpRequest) -> list[httplib2.Response]:
+    """Where the status and headers of each answer to this request will be noted."""
+    seen: list[httplib2.Response] = []
+    request.add_response_callback(seen.append)
+    return seen

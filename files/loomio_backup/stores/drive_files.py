@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loomio_backup.errors import StoreConflict, StoreDamaged, StoreNotFound
 from loomio_backup.stores.base import Progress, StoredObject, UploadMemory
-from loomio_backup.stores.drive_answers import FileAnswer, IdAnswer, IdsAnswer, content_answer, no_answer
+from loomio_backup.stores.drive_answers import FileAnswer, IdAnswer, IdsAnswer, content_answer
 from loomio_backup.stores.drive_errors import Refused, sentence
 from loomio_backup.stores.drive_folder import FOLDER_TYPE, Folder, FolderFinder, quoted
 
@@ -101,8 +101,7 @@ class DriveFiles:
         what, files = f"deleting {stored.name} in Drive", self._drive.files
         try:
             if not to_trash:
-                request = files.delete(fileId=stored.id, supportsAllDrives=True)
-                self._drive.call(what, request, no_answer)
+                self._drive.delete(what, files.delete(fileId=stored.id, supportsAllDrives=True))
                 return
         except Refused as refused:
             if not refused.about_role:

@@ -94,6 +94,11 @@ _PLACES = {
 _MATCHERS = frozenset({"operation", "method", "path", "name", "upload", "download"})
 
 
+def means_something(kind: str, operation: str) -> bool:
+    """Whether a rule of this kind has an effect at such a request."""
+    return any(fnmatchcase(operation, where) for where in _PLACES.get(kind, ("*",)))
+
+
 @dataclass
 class Rule:
     """One rule and how often it may still strike."""
@@ -123,7 +128,7 @@ class Rule:
 
     def fits(self, exchange: Exchange) -> bool:
         """Whether the rule is about this request, and has a meaning there."""
-        if not any(fnmatchcase(exchange.operation, where) for where in _PLACES.get(self.kind, ("*",))):
+        if not means_something(self.kind, exchange.operation):
             return False
         uploads, downloads = exchange.operation.startswith("upload."), exchange.operation == "download"
         want = self.match

@@ -74,8 +74,6 @@ def clear(catalogue: Catalogue, remover: Remover, holding: Holding, in_need: boo
                 )
     for stored in found.ripe:
         remover.delete_one(holding, stored)
-        if not holding.all_of(stored.name):
-            remover.forget(holding, stored.name)
         catalogue.database.execute(
             "DELETE FROM marks WHERE store = ? AND object = ? AND id = ?",
             (kind, stored.name, stored.id or ""),

@@ -9,13 +9,15 @@ from loomio_backup import clock, restore_journal
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config, Retention
 from loomio_backup.history import History
-from loomio_backup.manifest import Manifest, ObjectEntry
+from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry
 from loomio_backup.pins import Pins, pin_name
 from loomio_backup.restore_journal import Journal
 from loomio_backup.retention import WINDOW, Backup, StoreState
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store, StoredObject
 
+_LISTS_LAG = timedelta(days=1)
+"""Much more than the hour that was ever seen in Drive."""
 _RESTORE_WAITS = timedelta(days=7)
 """So long the backup of a restore that was begun and not finished is held."""
 
@@ -92,7 +94,7 @@ class Observer:
             unreadable=(*history.foreign, *(name for name, _ in history.damaged)),
             removed=self._removed(store.kind, now),
             sizes=judge.sizes,
-            deferred=self._catalogue.lineage() is None,
+            deferred=self._deferred(store, history, now),
             in_use=in_use,
         )
         return Holding(store, history, state, Counter(name for backup in backups for name in backup.shared))
@@ -115,6 +117,21 @@ class Observer:
         if newer:
             return f"another Pi has taken over ({newer[0].name} is of a later generation than this Pi)"
         return None
+
+    def _deferred(self, store: Store, history: History, now: datetime) -> bool:
+        """Whether a backup that is not in the store's list may need what we see no use for: this machine does
+        not make the backups, or took over only lately (or forgot), and lists lag behind.
+        """
+        own = self._catalogue.lineage()
+        if own is None or store.kind == "local":
+            return own is None
+        inherited = any(summary.generation < own.generation for summary in history.backups)
+        since = [
+            history.objects[summary.name + SUFFIX].created
+            for summary in history.backups
+            if summary.generation == own.generation
+        ]
+        return inherited and min(since, default=now) > now - _LISTS_LAG
 
     def _verified(self, kind: str) -> set[str]:
         """The backups whose last drill from this store passed."""
@@ -149,7 +166,9 @@ class Observer:
             else backup
             for backup in holding.state.backups
         ]
-        return replace(holding, state=replace(holding.state, backups=backups))
+        # Whoever makes the backups knows them well enough in need.
+        state = replace(holding.state, backups=backups, deferred=self._catalogue.lineage() is None)
+        return replace(holding, state=state)
 
     def _by_program(self, backup: Backup, holding: Holding, others: Others) -> bool:
         """Whether nobody but this program pinned a backup. What cannot be read counts as a person's."""

@@ -90,7 +90,11 @@ class Pruner:
                 if report.problem is not None and kind in kinds:
                     unread.append(report)
         done = [self._prune(kind, histories, dry_run) for kind in kinds if kind in histories]
-        return self._noted([*done, *unread])
+        if not dry_run:
+            self._note([*done, *unread])
+            if histories.keys() == stores.keys():
+                self._remover.forget(history for _, history in histories.values())
+        return [*done, *unread]
 
     def make_room(
         self,
@@ -230,12 +234,10 @@ class Pruner:
         used = sum(stored.size for stored in found if clearing.is_ours(stored.name))
         return used - limit if limit is not None else -(1 << 63)
 
-    def _noted(self, reports: list[Report]) -> list[Report]:
+    def _note(self, reports: list[Report]) -> None:
         """Remember what stops retention, for whoever asks how things are: `retention_<store>`."""
         for report in reports:
-            if not report.dry_run:
-                self._catalogue.set_meta(f"retention_{report.store}", report.problem)
-        return reports
+            self._catalogue.set_meta(f"retention_{report.store}", report.problem)
 
 
 @contextmanager

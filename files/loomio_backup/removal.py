@@ -5,6 +5,8 @@ backup does not exist: an interruption before that moment undoes the decision, o
 next prune, which knows from the catalogue what the backup consisted of.
 """
 
+from collections.abc import Iterable
+
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.history import History
 from loomio_backup.holding import Holding, is_shared
@@ -19,6 +21,7 @@ class Remover:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+        self._deleted: set[str] = set()
 
     def settle(self, store: Store, history: History, dry_run: bool) -> list[str]:
         """Correct a history by what is known of removals; returns the backups whose removal was interrupted
@@ -63,12 +66,9 @@ class Remover:
         for entry in manifest.objects if manifest is not None else []:
             if not is_shared(entry) or self._may_go(holding, entry.name):
                 freed += self.delete(holding, entry.name)
-        with self._catalogue.transaction():
-            self._execute(
-                "UPDATE removals SET done = 1 WHERE store = ? AND backup = ?", holding.store.kind, backup
-            )
-            if not self._catalogue.holders(backup + SUFFIX):
-                self._catalogue.forget_backup(backup)
+        self._execute(
+            "UPDATE removals SET done = 1 WHERE store = ? AND backup = ?", holding.store.kind, backup
+        )
         return freed
 
     def delete(self, holding: Holding, name: str) -> int:
@@ -80,7 +80,7 @@ class Remover:
             found += [] if unlisted is None else [unlisted]
         for stored in found:
             self.delete_one(holding, stored)
-        self.forget(holding, name)
+        self._catalogue.forget_stored(holding.store.kind, name)
         return sum(stored.size for stored in found)
 
     def delete_one(self, holding: Holding, stored: StoredObject) -> None:
@@ -90,12 +90,26 @@ class Remover:
         if history.objects.get(stored.name) == stored:
             del history.objects[stored.name]
         history.duplicates = [other for other in history.duplicates if other != stored]
+        self._deleted.add(stored.name)
+        if not holding.all_of(stored.name):
+            self._catalogue.forget_stored(holding.store.kind, stored.name)
 
-    def forget(self, holding: Holding, name: str) -> None:
-        """Forget that a store holds an object; and the object, when no other store does."""
-        self._catalogue.forget_stored(holding.store.kind, name)
-        if not self._catalogue.holders(name):
-            self._catalogue.forget_object(name)
+    def forget(self, histories: Iterable[History]) -> None:
+        """Forget what no store holds any more: the removed backups and the deleted objects. `histories` are
+        those of all stores.
+        """
+        listed = set().union(*(history.objects for history in histories))
+        gone = {name for name in self._deleted - listed if not self._catalogue.holders(name)}
+        removed = self._catalogue.database.execute("SELECT backup FROM removals WHERE done = 1").fetchall()
+        begun = self._catalogue.database.execute("SELECT backup FROM removals WHERE done = 0").fetchall()
+        with self._catalogue.transaction():
+            for name in gone:
+                self._catalogue.forget_object(name)
+            for (backup,) in set(removed) - set(begun):
+                manifest_name = backup + SUFFIX
+                if manifest_name not in listed and not self._catalogue.holders(manifest_name):
+                    self._catalogue.forget_backup(backup)
+        self._deleted.clear()
 
     def _may_go(self, holding: Holding, name: str) -> bool:
         state = holding.state

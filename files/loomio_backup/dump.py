@@ -62,7 +62,6 @@ class Dump:
     """
 
     digests: Digests
-    legacy: Digests | None
     snapshot_at: datetime
     tables: dict[str, int]
     version: str
@@ -70,6 +69,7 @@ class Dump:
     schema_migration: str | None
     properties: postgres.DatabaseProperties
     roles: list[postgres.Role]
+    legacy: Digests | None = None
 
 
 def dump_database(

@@ -21,14 +21,12 @@ from loomio_backup import (
     restore_database,
     restore_journal,
     restore_switch,
-    room,
 )
 from loomio_backup.access import open_stores
 from loomio_backup.appdata import Totals, resolve_roots
-from loomio_backup.bundle import Bundle
 from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
-from loomio_backup.credentials import IDENTITY, Credentials
+from loomio_backup.credentials import Credentials
 from loomio_backup.docker import Helper
 from loomio_backup.errors import DamagedObject, ManifestError, RestoreError, WrongKey
 from loomio_backup.history import History, Reader
@@ -46,6 +44,7 @@ from loomio_backup.restore_choice import (
 from loomio_backup.restore_fetch import Fetcher
 from loomio_backup.restore_files import Staging, remove_staged
 from loomio_backup.restore_journal import Journal
+from loomio_backup.restore_preflight import read_settings, require_identity, require_room
 from loomio_backup.state import StateDirectory
 
 __all__ = ["Wish", "run"]
@@ -86,7 +85,7 @@ class _Restore:
             return
         reader = Reader(self._config, self._credentials, self._state, self._catalogue)
         self._keys = reader.keys
-        self._require_identity()
+        require_identity(self._config, self._keys)
         stores = open_stores(self._config, self._credentials)
         histories = read_histories(stores, reader, self._wish.store)
         self._rings = [(stores[kind], history.objects) for kind, history in histories.items()]
@@ -101,15 +100,6 @@ class _Restore:
             self._watch.lap("choose")
             journal = self._prepare_first_undamaged(helper, choice, histories)
         self._switch(journal)
-
-    def _require_identity(self) -> None:
-        if self._keys.newest is None:
-            place = self._config.credentials_directory / IDENTITY
-            raise RestoreError(
-                "this Pi holds no identity (offline key), so it cannot open its backups. Nothing was "
-                "changed. The operator's machine has the key: run the deploy there that lends it for as long "
-                f"as it takes (deploys/disaster_recovery.py), or put the identity into {place} meanwhile."
-            )
 
     def _is_done(
         self, journal: Journal | None, candidate: Candidate, histories: Mapping[str, History]
@@ -163,11 +153,11 @@ class _Restore:
             restore_database.drop_leftovers(helper)
             journal.roots = self._roots(manifest)
             remove_staged(journal.roots)
-            self._require_room(manifest, candidate, journal.roots)
+            require_room(self._config, manifest, candidate.stores, journal.roots, self._state.spool)
             identities = self._keys.for_backup(manifest, self._rings)
             fetcher = Fetcher(candidate.stores, self._state.spool, identities)
 
-            settings = self._settings(manifest, fetcher)
+            settings = read_settings(self._config, manifest, fetcher)
             journal.phases["settings"] = self._watch.lap("settings")
             restore_database.restore_beside(helper, journal.new, manifest, settings, fetcher)
             journal.phases["database"] = seconds = self._watch.lap("database")
@@ -225,43 +215,6 @@ class _Restore:
             if source.volume is not None and docker.volume_mountpoint(source.volume) is None:
                 docker.create_volume(self._config.project, source.volume)
         return resolve_roots(sources)
-
-    def _require_room(self, manifest: Manifest, candidate: Candidate, roots: Mapping[str, Path]) -> None:
-        """The database beside the live one, the files beside the live ones, one object at a time between (if
-        it has to be fetched).
-        """
-        database = docker.service_container(self._config.project, self._config.database.service)
-        needs = {docker.data_directory(database): manifest.only("database").plain_size}
-        if len({root.stat().st_dev for root in roots.values()}) == 1:
-            # Else only the index says how much goes where; it is looked at before a file is written.
-            needs[next(iter(roots.values()))] = manifest.app_data.bytes
-        needs[self._state.spool] = max(
-            (
-                entry.stored_size
-                for entry in manifest.objects
-                if entry.kind != "legacy" and all(s.source_path(entry.name) is None for s in candidate.stores)
-            ),
-            default=0,
-        )
-        room.require_restore(manifest.name, needs)
-
-    def _settings(self, manifest: Manifest, fetcher: Fetcher) -> Bundle:
-        """The config object's content; stops when the application's keys are not those of the backup."""
-        with fetcher.content(manifest.only("config")) as source:
-            found = bundle.read(source)
-        wanted = bundle.parse_env(found.env or "")
-        env_file = self._config.stack_env_file
-        present = bundle.parse_env(env_file.read_text(encoding="utf-8")) if env_file.exists() else {}
-        differing = [
-            key for key in self._config.application_keys if key in wanted and wanted[key] != present.get(key)
-        ]
-        if differing:
-            raise RestoreError(
-                f"{env_file} has other application keys than {manifest.name}: {', '.join(differing)}. "
-                "With them sessions and links to attachments would break. Nothing live was changed. Put the "
-                "backup's keys into the secrets file (they are in its config object) and try again."
-            )
-        return found
 
     def _files(self, journal: Journal, manifest: Manifest, fetcher: Fetcher) -> Totals:
         scratch = self._state.spool / "index.sqlite"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from loomio_backup import crypto
 from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, Retention, Stores, dump
@@ -260,9 +261,10 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextmanager
-def site(root: Path, project: str, *, image: str | None = None, **options: object) -> Iterator[Site]:
-    """A site with a running database (of `image`), removed afterwards."""
-    made = Site(root, project, **options)  # type: ignore[arg-type]
+def site(root: Path, project: str, **options: Any) -> Iterator[Site]:
+    """A site with a running database (of `image`, when given), removed afterwards."""
+    image = options.pop("image", None)
+    made = Site(root, project, **options)
     try:
         made.start_database(image=image)
         yield made

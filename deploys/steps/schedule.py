@@ -41,6 +41,8 @@ TEMPLATES = {
     WATCH_TIMER: "timer.j2",
     RESTORE_SERVICE: "loomio-restore.service.j2",
 }
+#: The units that systemd keeps in mind; what is made from a template is read when it is started.
+LOADED = tuple(unit for unit in TEMPLATES if "@." not in unit)
 #: What each unit is lent, of what there is. A watch that is taken over knows no key at all.
 BACKUP_CREDENTIALS = (names.IDENTITY, names.SIGNING_KEY, names.DRIVE, names.KEYRING)
 PRUNE_CREDENTIALS = (names.DRIVE,)
@@ -65,7 +67,7 @@ def place(target: Target) -> None:
             mode="0644",
             create_remote_dir=False,
         )
-    units_loaded(name="Make systemd read the units", units=tuple(TEMPLATES))
+    units_loaded(name="Make systemd read the units", units=LOADED)
 
 
 def contents(target: Target) -> dict[str, str]:

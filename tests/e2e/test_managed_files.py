@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 import pytest
 
 from deploys.steps import schedule
-from deploys.steps.paths import TIMERS
+from deploys.steps.paths import LABELLED_BACKUP, TIMERS
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
 from tests.lab.pi import Pi
 
@@ -37,7 +37,8 @@ OPERATIONS = {
     "/etc/loomio-backup/operator/secrets.yml.age": {
         "Agent | Write the operator's secrets.yml.age for the backups"
     },
-    **{f"/etc/systemd/system/{unit}": {f"Schedule | Write {unit}", RELOAD} for unit in schedule.TEMPLATES},
+    **{f"/etc/systemd/system/{unit}": {f"Schedule | Write {unit}", RELOAD} for unit in schedule.LOADED},
+    f"/etc/systemd/system/{LABELLED_BACKUP}": {f"Schedule | Write {LABELLED_BACKUP}"},
     **{
         f"/etc/systemd/system/timers.target.wants/{timer}": {f"Schedule | Enable {timer}"} for timer in TIMERS
     },

@@ -254,7 +254,7 @@ def unit_lines(
     ones with `which` in their names (-prune, -watch).
     """
     lines = []
-    for name in schedule.TEMPLATES:
+    for name in schedule.LOADED:
         meant = name.partition(".")[0] == f"loomio-backup{which}"
         active, state = "inactive", "static"
         if name.endswith(".timer"):

@@ -21,7 +21,7 @@ from loomio_backup.errors import CatalogueError
 from loomio_backup.manifest import Manifest, parse, payload_of
 from loomio_backup.stores.base import StoredObject
 
-_SUMMARY = "name, instance, generation, sequence, snapshot_at, stored_bytes"
+_SUMMARY = "name, instance, generation, sequence, snapshot_at, stored_bytes, json_extract(payload, '$.label')"
 _RUN = "id, verb, pid, started_at, finished_at, outcome, backup, error"
 
 Outcome = Literal["running", "complete", "partial", "failed"]
@@ -47,6 +47,7 @@ class Summary:
     sequence: int
     snapshot_at: datetime
     stored_bytes: int
+    label: str | None = None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -222,8 +223,8 @@ class Catalogue(ObjectRecords):
     def _summaries(self, condition: str, *values: str) -> list[Summary]:
         query = f"SELECT {_SUMMARY} FROM manifests WHERE {condition}"  # noqa: S608 - written in this file
         return [
-            Summary(name, instance, generation, sequence, datetime.fromisoformat(snapshot_at), stored_bytes)
-            for name, instance, generation, sequence, snapshot_at, stored_bytes in self.database.execute(
+            Summary(name, instance, generation, sequence, datetime.fromisoformat(snapshot_at), size, label)
+            for name, instance, generation, sequence, snapshot_at, size, label in self.database.execute(
                 query, values
             )
         ]

@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from loomio_backup import clock
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config
@@ -17,10 +18,11 @@ from loomio_backup.state import StateDirectory
 
 @dataclass
 class Row:
-    """One backup and the stores that hold its manifest."""
+    """One backup and the stores that hold its manifest; `pinned` in at least one of them."""
 
     summary: Summary
     stores: list[str]
+    pinned: bool = False
 
 
 def run(config: Config, credentials: Credentials, only: str | None, as_json: bool) -> int:
@@ -40,7 +42,7 @@ def run(config: Config, credentials: Credentials, only: str | None, as_json: boo
         if as_json:
             print(json.dumps([_document(row, catalogue) for row in rows], indent=1))
         else:
-            print(table(rows, datetime.now(UTC)))
+            print(table(rows, clock.now()))
     if only is not None and not histories and not problems:
         raise AgentError(f"no store {only} is configured.")
     for history in histories:
@@ -56,7 +58,9 @@ def merged(histories: list[History]) -> list[Row]:
     rows: dict[tuple[str, str], Row] = {}
     for history in histories:
         for summary in history.backups:
-            rows.setdefault((summary.instance, summary.name), Row(summary, [])).stores.append(history.store)
+            row = rows.setdefault((summary.instance, summary.name), Row(summary, []))
+            row.stores.append(history.store)
+            row.pinned |= summary.name in history.pins
     return sorted(rows.values(), key=lambda row: row.summary.order, reverse=True)
 
 
@@ -64,13 +68,16 @@ def table(rows: list[Row], now: datetime) -> str:
     """The rows for people."""
     if not rows:
         return "There are no backups yet."
-    lines = [f"{'backup':<31}  {'number':>8}  {'age':>12}  {'size':>9}  stores"]
+    lines = [f"{'backup':<31}  {'number':>8}  {'age':>12}  {'size':>9}  stores        label, pin"]
     for row in rows:
         summary = row.summary
         number = f"{summary.generation}.{summary.sequence}"
         age = seconds_text(max(0.0, (now - summary.snapshot_at).total_seconds()))
         size = bytes_text(summary.stored_bytes)
-        lines.append(f"{summary.name:<31}  {number:>8}  {age:>12}  {size:>9}  {', '.join(row.stores)}")
+        stores = ", ".join(row.stores)
+        notes = ", ".join([*([summary.label] if summary.label else []), *(["pinned"] if row.pinned else [])])
+        line = f"{summary.name:<31}  {number:>8}  {age:>12}  {size:>9}  {stores:<12}  {notes}"
+        lines.append(line.rstrip())
     return "\n".join(lines)
 
 
@@ -90,4 +97,5 @@ def _document(row: Row, catalogue: Catalogue) -> dict[str, Any]:
         "stored_bytes": manifest.stored_bytes,
         "warnings": manifest.warnings,
         "stores": row.stores,
+        "pinned": row.pinned,
     }

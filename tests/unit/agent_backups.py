@@ -59,7 +59,7 @@ class Shelf:
         self.shared.append(entry)
         return entry
 
-    def backup(self, only: Sequence[str] = ("local", "drive")) -> Manifest:
+    def backup(self, only: Sequence[str] = ("local", "drive"), label: str | None = None) -> Manifest:
         """One more backup, in these stores, made just now."""
         moment = clock.now() - timedelta(minutes=30 - len(self.made))
         name = backup_name(moment)
@@ -72,7 +72,7 @@ class Shelf:
         ]
         number = len(self.made) + 1
         changes = {"started_at": moment, "snapshot_at": moment, "finished_at": moment, "sequence": number}
-        made = manifest(name=name, objects=objects, **changes)
+        made = manifest(name=name, objects=objects, label=label, **changes)
         own = crypto.recipient_of(StateDirectory(self.config.state_directory).catalogue_identity())
         path = self.root / made.manifest_name
         digests = seal(made, self.signing_key, [*self.config.recipients, own], path)

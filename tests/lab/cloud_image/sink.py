@@ -1,6 +1,7 @@
-"""A mail and web-hook sink: takes any mail by SMTP and any POST by HTTP, and lists what it got as JSON.
+"""A mail and web-hook sink: takes any mail by SMTP, any POST by HTTP, and any GET as the ping of a dead man's
+switch, and lists what it got as JSON.
 
-GET /mail   → [{"from", "to", "data"}]        GET /hooks → [{"path", "body"}]
+GET /mail   → [{"from", "to", "data"}]        GET /hooks → [{"path", "body"}], pings with an empty body
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Mailbox:
 class Hook(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         listing = {"/mail": MAIL, "/hooks": HOOKS}.get(self.path)
-        self._answer(200 if listing is not None else 404, json.dumps(listing).encode())
+        if listing is None:
+            HOOKS.append({"path": self.path, "body": ""})
+        self._answer(200, json.dumps(listing).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -124,6 +124,7 @@ def walk(name: bytes, root: bytes, skipped: Callable[[bytes], None]) -> Iterator
     while pending:
         below = pending.pop()
         place = root + b"/" + below
+        directories = []
         try:
             with os.scandir(place) as listing:
                 for item in listing:
@@ -138,12 +139,14 @@ def walk(name: bytes, root: bytes, skipped: Callable[[bytes], None]) -> Iterator
                         skipped(name + b"/" + relative)
                         continue
                     if looks[1] == "dir":
-                        pending.append(relative + b"/")
+                        directories.append(relative + b"/")
                     yield looks
         except (FileNotFoundError, NotADirectoryError):
-            continue
+            pass
         except OSError as error:
             raise unreadable(place, error) from error
+        # In order, so that whoever keeps the entries in order has next to nothing to do.
+        pending += sorted(directories, reverse=True)
 
 
 def _status(item: "os.DirEntry[bytes]") -> tuple[os.stat_result, bytes | None] | None:

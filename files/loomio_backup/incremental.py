@@ -105,16 +105,14 @@ def remember_index(catalogue: Catalogue, index_name: str) -> None:
 
 
 # A file may be in several packs as it looks now (after some store was away for a while); the choice has to
-# be the same every time, or the index would differ without a reason. CROSS JOIN keeps SQLite from starting
-# anywhere but at the scan.
+# be the same every time, or the index would differ without a reason.
 _SAME_LOOKS = """
-UPDATE temp.scan SET sha256 = same.sha256, pack = same.pack FROM (
-    SELECT s.path AS path, p.sha256 AS sha256, max(p.pack) AS pack
-    FROM temp.scan s CROSS JOIN packed p ON p.path = s.path
-    WHERE s.type = 'file' AND s.pack IS NULL AND p.size = s.size AND p.mtime_ns = s.mtime_ns
-      AND p.ctime_ns = s.ctime_ns AND p.inode = s.inode AND p.pack IN (SELECT pack FROM temp.usable)
-    GROUP BY s.path
-) AS same WHERE scan.path = same.path
+UPDATE temp.scan SET (sha256, pack) = (
+    SELECT p.sha256, p.pack FROM packed p
+    WHERE p.path = scan.path AND p.size = scan.size AND p.mtime_ns = scan.mtime_ns
+      AND p.ctime_ns = scan.ctime_ns AND p.inode = scan.inode AND p.pack IN (SELECT pack FROM temp.usable)
+    ORDER BY p.pack DESC LIMIT 1)
+WHERE type = 'file' AND pack IS NULL
 """
 _TO_COMPARE = """
 type = 'file' AND pack IS NULL AND path > ? AND EXISTS (

@@ -146,6 +146,7 @@ class Scan:
     def _merge(self) -> Differences:
         """Take what this walk found into the union of all walks."""
         with self._catalogue.transaction() as database:
+            (files,) = database.execute("SELECT count(*) FROM temp.found WHERE type = 'file'").fetchone()
             known, same, changed = database.execute(_COMPARED).fetchone()
             replaced = database.execute(
                 "SELECT f.path FROM temp.found f JOIN temp.scan s ON s.path = f.path "
@@ -156,7 +157,6 @@ class Scan:
             database.execute("DELETE FROM temp.before")
             database.execute(_KEEP)
             database.execute(_MERGE)
-            (files,) = database.execute("SELECT count(*) FROM temp.found WHERE type = 'file'").fetchone()
             database.execute("DELETE FROM temp.found")
         return Differences(appeared=files - same - changed, changed=changed, vanished=known - same - changed)
 

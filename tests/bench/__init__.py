@@ -1,0 +1,14 @@
+"""What a backup costs: memory, time and bytes, measured on real parts, at any size.
+
+Each measurement takes a directory and a size, and returns figures; nothing in it judges them. The judges are
+beside them (`within_limits`), so that a short sample in `make test` and the whole in `make faults` mean the same:
+
+* `memory.measure_memory(root, database_mb, files)`: peak PSS of the agent and its children, `run` and `restore`;
+* `increments.measure_increments(root, files, file_bytes)`: a first backup, one with nothing changed, one after
+  1 % of the files changed;
+* `database.measure_database(root, database_mb, rounds)`: the database part beside
+  `pg_dump -Fc -Z0 -f /dev/null` in the database's container, in turns.
+
+Every figure is printed as one line of JSON as soon as it is known, and appended to the file that the variable
+LOOMIO_BENCH_RESULTS names, if there is one. `python -m tests.bench --help` runs them by hand.
+"""

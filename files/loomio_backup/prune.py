@@ -80,7 +80,7 @@ class Pruner:
         pinned there; `known` are histories of them that need not be read again.
         """
         kinds = list(stores) if only is None else list(only)
-        histories = dict(known or {})
+        histories = {kind: one for kind, one in (known or {}).items() if kind not in kinds}
         unread: list[Report] = []
         for kind, store in stores.items():
             if kind in kinds or kind not in histories:

@@ -221,12 +221,14 @@ class Life(RuleBasedStateMachine):
     def _before(self, kind: str) -> Before:
         return Before(self.world.truth(kind), self.world.stores[kind].names())
 
-    def _backup(self, reachable: set[str], new: int, left: int, size: int, dump_fails: bool = False) -> bool:
-        """True when every reachable store holds it."""
+    def _backup(
+        self, reachable: set[str], new: int, left: int, size: int, dump_fails: bool = False
+    ) -> list[str]:
+        """The stores that hold it."""
         begun = self.world.begin(reachable)
         if begun is None:
             self._all_reachable()
-            return False
+            return []
         histories, own = begun
         name, entries = self.world.contents(reachable, new, left, size)
         shared = frozenset(entry.name for entry in entries if entry.kind in ("pack", "index"))
@@ -244,11 +246,11 @@ class Life(RuleBasedStateMachine):
             event(f"room: {'made' if fits and report.freed else 'there' if fits else 'in vain'}")
         if dump_fails or not takers:
             self._all_reachable()
-            return False
+            return []
         self.world.publish(name, entries, takers, own)
         self._prune(takers, histories)
         self._all_reachable()
-        return len(takers) == len(reachable)
+        return takers
 
     def _prune(self, kinds: list[str], known: Histories | None = None) -> None:
         if known is None:
@@ -313,8 +315,7 @@ class Life(RuleBasedStateMachine):
                 self.world.catalogue.forget_stored(kind, name)
                 self.world.spoiled.discard((kind, name))
         self.world.verify_nothing()
-        for kind in KINDS:
-            self._able_to_back_up(kind)
+        self._able_to_back_up()
         for _ in range(len(self.world.made) // 10 + 12):
             self._later(timedelta(days=1, minutes=1))
             self._backup(set(KINDS), new=0, left=0, size=MEGABYTE)
@@ -326,19 +327,21 @@ class Life(RuleBasedStateMachine):
             assert {backup.name for backup in truth.backups} == keep
             assert self.world.unreferenced(kind) == set()
 
-    def _able_to_back_up(self, kind: str) -> None:
+    def _able_to_back_up(self) -> None:
         """A store that can hold the newest complete backup beside a new one gets the new one."""
+        size = 20 * MEGABYTE
+        _, entries = self.world.contents(set(KINDS), 1, 0, size)
+        able = {kind for kind in KINDS if self._has_to_fit(kind, self.world.lacking(kind, entries))}
+        event(f"able to back up: {sorted(able)}")
+        assert able <= set(self._backup(set(KINDS), new=1, left=0, size=size))
+
+    def _has_to_fit(self, kind: str, needed: int) -> bool:
         capacity = self.world.setting.capacity[kind]
         newest = self.world.truth(kind).newest_complete
-        size = 20 * MEGABYTE
-        _, entries = self.world.contents({kind}, 1, 0, size)
-        needed = self.world.lacking(kind, entries)
         dear = len(PEOPLES) * MEGABYTE + self.world.unreferenced_bytes(kind)
         if newest is not None:
             dear += self.world.bytes_of(kind, newest.name)
-        if capacity is None or dear + needed + KEEP[kind] <= capacity:
-            event("able to back up")
-            assert self._backup({kind}, new=1, left=0, size=size)
+        return capacity is None or dear + needed + KEEP[kind] <= capacity
 
 
 def holds(examples: int, steps: int, fixed: bool = False) -> None:

@@ -141,6 +141,8 @@ class World:
         """The start of a run: histories and lineage; None when it is refused."""
         for kind, store in self.stores.items():
             store.reachable = kind in reachable
+        if self.catalogue.lineage() is None and len(reachable) < len(self.stores):
+            return None  # whose backups these are is decided when all stores are there
         histories = {kind: (self.stores[kind], self.reader.read(self.stores[kind])) for kind in reachable}
         found = [
             Found(kind, history.backups, history.foreign, [name for name, _ in history.damaged])

@@ -1,11 +1,12 @@
 """What a backup costs: memory, time and bytes, measured on real parts, at any size.
 
-Each measurement takes a directory and a size, and returns figures; nothing in it judges them. The judges are
-beside them (`within_limits`), so that a short sample in `make test` and the whole in `make faults` mean the same:
+Each measurement takes a directory and a size, and returns figures, which know whether they are within the
+limits: a short sample in `make test` and the whole in `make faults` mean the same.
 
-* `memory.measure_memory(root, database_mb, files)`: peak PSS of the agent and its children, `run` and `restore`;
-* `increments.measure_increments(root, files, file_bytes)`: a first backup, one with nothing changed, one after
-  1 % of the files changed;
+* `memory.measure_memory(root, database_mb, files)`: peak PSS of the agent and its children, in `run` and
+  `restore`;
+* `increments.measure_increments(root, files, file_bytes)`: a first backup, one with nothing changed, one
+  after 1 % of the files changed;
 * `database.measure_database(root, database_mb, rounds)`: the database part beside
   `pg_dump -Fc -Z0 -f /dev/null` in the database's container, in turns.
 

@@ -1,4 +1,4 @@
-"""The database part of a backup, beside the least that anybody could do: PostgreSQL's own dump into nothing."""
+"""The database part of a backup, beside the least that anybody could do: PostgreSQL's dump into nothing."""
 
 from __future__ import annotations
 

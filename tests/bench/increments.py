@@ -23,8 +23,8 @@ _FILE_PART = ("files", "files_again", "index")
 
 @dataclass(frozen=True)
 class Increments:
-    """Seconds of the file part (both passes and the index). Bytes: of the files, of those that changed, of the new
-    packs of the third backup, and of its index.
+    """Seconds of the file part (both passes and the index). Bytes: of the files, of those that changed, of
+    the new packs of the third backup, and of its index.
     """
 
     files: int

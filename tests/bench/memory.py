@@ -1,4 +1,4 @@
-"""How much memory the agent takes, with everything that it starts: it must not depend on the size of the data."""
+"""How much memory the agent takes, with all that it starts: it must not depend on the size of the data."""
 
 from __future__ import annotations
 

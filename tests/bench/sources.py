@@ -16,8 +16,8 @@ _NOISE = Random(1).randbytes(32 << 20)
 
 
 def fill_database(pi: Site, megabytes: int) -> int:
-    """About so many MB of rows like a Loomio's: made once, then copied by the database itself. Returns the size
-    of the database in bytes.
+    """About so many MB of rows like a Loomio's: made once, then copied by the database itself. Returns the
+    size of the database in bytes.
     """
     pi.sql(_SCHEMA.read_text())
     psql = ["docker", "exec", "-i", pi.container, "psql", "-X", "-q", "-o", "/dev/null", "-U", USER, DATABASE]

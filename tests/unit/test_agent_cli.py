@@ -22,7 +22,9 @@ def test_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
     assert project["version"] == VERSION
 
 
-@pytest.mark.parametrize("verb", ["run", "list", "check --store drive", "restore --newest"])
+@pytest.mark.parametrize(
+    "verb", ["run", "list", "show x", "check --store drive", "export x", "restore --newest", "rotate-key"]
+)
 def test_a_missing_configuration_is_one_sentence(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,7 +37,7 @@ def test_a_missing_configuration_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "fly", "check --store moon", "restore --backup a --newest"]
+    "arguments", ["", "fly", "show", "check --store moon", "export", "restore --backup a --newest"]
 )
 def test_wrong_usage_is_exit_code_2(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
@@ -57,7 +59,7 @@ def test_a_plain_checkout_is_enough_to_decrypt(tmp_path: Path) -> None:
 def test_verbs_do_not_load_googles_library() -> None:
     """It costs 40 MB and a second or two on a Pi; decrypt, and a run without Drive, must not pay for it."""
     script = (
-        "import sys; from loomio_backup import cli, backup, restore, check, listing; "
+        "import sys; from loomio_backup import cli, backup, restore, check, listing, export, rotate, show; "
         "sys.exit(any(name.startswith('googleapiclient') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -197,7 +197,10 @@ def test_a_small_file_on_a_full_disk_keeps_its_old_content(disk: Path) -> None:
 # -- the command line ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["run", "list", "restore --newest", "check --store local"])
+@pytest.mark.parametrize(
+    "verb",
+    ["run", "list", "restore --newest", "check --store local", "show x", "export /tmp/x", "rotate-key"],
+)
 @pytest.mark.parametrize("begun", [False, True], ids=["first run", "later run"])
 def test_verbs_on_a_full_disk(
     tmp_path: Path, disk: Path, begun: bool, verb: str, capsys: pytest.CaptureFixture[str]
@@ -280,7 +283,9 @@ def test_mistakes_of_ours_are_traced(error: Exception) -> None:
         told(_raise(error))
 
 
-@pytest.mark.parametrize("verb", ["run", "list", "check", "restore", "decrypt"])
+@pytest.mark.parametrize(
+    "verb", ["run", "list", "show", "check", "export", "restore", "rotate-key", "decrypt"]
+)
 def test_help_explains_the_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main([verb, "--help"])

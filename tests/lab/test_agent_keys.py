@@ -11,6 +11,7 @@ import pytest
 from loomio_backup import crypto, keyring
 from loomio_backup.config import DriveStore
 
+from .agent_keys import rotate
 from .agent_site import Site, site
 from .drive import DriveEmulator, LabDrive
 from .test_agent_faults import _fails
@@ -30,24 +31,12 @@ def drive(tmp_path: Path) -> Iterator[dict[str, object]]:
 
 def change_keys(pi: Site) -> None:
     """What the setup deploy brings after a change of identity and signing key."""
-    old, pi.identity = pi.identity, crypto.generate_identity()
-    before = pi.config.signing_public_key
+    rotate(pi)
+    before = [pi.config.signing_public_key, *pi.config.old_signing_public_keys]
     pi.signing_key, public = crypto.generate_signing_key()
-    recipients = [crypto.recipient_of(pi.identity)]
-    pi.write_config(
-        pi.config.model_copy(
-            update={
-                "recipients": recipients,
-                "signing_public_key": public,
-                "old_signing_public_keys": [before, *pi.config.old_signing_public_keys],
-            }
-        )
-    )
-    credentials = pi.root / "credentials"
-    earlier = [old, *(credentials / "identity").read_text().split()[1:]]
-    (credentials / "identity").write_text("\n".join([pi.identity, *earlier]) + "\n")
-    (credentials / "signing_key").write_text(pi.signing_key + "\n")
-    (credentials / "keyring.age").write_text(keyring.make(earlier, recipients))
+    (pi.root / "credentials" / "signing_key").write_text(pi.signing_key + "\n")
+    changes = {"signing_public_key": public, "old_signing_public_keys": before}
+    pi.write_config(pi.config.model_copy(update=changes))
 
 
 def _fresh(root: Path, project: str, old: Site, **options: object) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.stores.bandwidth import Bandwidth
+from loomio_backup.stores.bandwidth import Bandwidth, PacedBody
 from loomio_backup.stores.drive_upload import CHUNK, STEP, chunk_size
 from tests.lab.drive import DriveEmulator, LabDrive
 
@@ -66,6 +67,14 @@ def test_a_paced_chunk_can_be_sent_again(bench: DriveBench, tmp_path: Path) -> N
     store, made = bench.user_store(upload_limit_bytes=10_000_000), sample(tmp_path, 500_000)
     bench.lab.fault("unauthorized", match={"operation": "upload.chunk"})
     assert store.put("object", made.path, made.digests).matches(made.digests)
+
+
+def test_without_a_limit_a_chunk_leaves_in_pieces_too() -> None:
+    """A connection's time-out is for each write: a whole chunk would not pass a slow uplink in it."""
+    content = random.Random(0).randbytes(CHUNK)
+    pieces = [bytes(piece) for piece in PacedBody(content, Bandwidth(None))]
+    assert b"".join(pieces) == content
+    assert max(map(len, pieces)) <= 64 * 1024
 
 
 def test_chunks_shrink_with_the_limit() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from loomio_backup import clock
 from loomio_backup.errors import StoreAuth, StoreError, StoreFull, StoreUnavailable
 from loomio_backup.stores.drive_errors import Refused, dead_token, refusal, sentence
 from loomio_backup.stores.patience import Backoff, Patience
@@ -92,11 +94,15 @@ def test_a_refusal_in_other_words_than_drives_is_somebody_elses(status: int) -> 
     assert not _answer(status).foreign
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), (None, None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
-)
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, None), ("soon", None), ("", None)])
 def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert _answer(429, "", header).retry_after == seconds
+
+
+def test_retry_after_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC))
+    assert _answer(429, "", "Mon, 23 Nov 2026 02:00:30 GMT").retry_after == 30
+    assert _answer(429, "", "Mon, 23 Nov 2026 01:00:00 GMT").retry_after == 0
 
 
 def test_dead_tokens_name_their_cause() -> None:

@@ -1,7 +1,8 @@
 """How fast bytes may leave: one limit for all uploads of a store together.
 
 Home uplinks drown in a backup. Bytes therefore leave in small pieces, each at its own moment, instead of in
-chunks as fast as they go with pauses in between.
+chunks as fast as they go with pauses in between. Without a limit they leave in pieces as well: the time that
+a connection may stand still is counted per piece, and a whole chunk would not pass a slow uplink in it.
 """
 
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 _PIECES = 20  # a second, so that others get their turn between two of them
-_SMALLEST, _LARGEST = 512, 16 * 1024
+_SMALLEST, _LARGEST, _UNLIMITED = 512, 16 * 1024, 64 * 1024
 _CREDIT = 0.1  # seconds that may be made up for: a thread wakes up late
 
 
@@ -23,11 +24,12 @@ class Bandwidth:
 
     def pieces(self, content: bytes) -> Iterator[memoryview]:
         """The content piece by piece, each when its time has come."""
-        assert self.limit is not None
-        view, size = memoryview(content), max(_SMALLEST, min(_LARGEST, self.limit // _PIECES))
+        view, limit = memoryview(content), self.limit
+        size = _UNLIMITED if limit is None else max(_SMALLEST, min(_LARGEST, limit // _PIECES))
         for start in range(0, len(view), size):
             piece = view[start : start + size]
-            time.sleep(self._wait(len(piece) / self.limit))
+            if limit is not None:
+                time.sleep(self._wait(len(piece) / limit))
             yield piece
 
     def _wait(self, duration: float) -> float:
@@ -40,9 +42,7 @@ class Bandwidth:
 
 
 class PacedBody:
-    """A request's body that leaves at the pace of `bandwidth`. It can be sent again: google-auth does after a
-    401.
-    """
+    """A request's body that leaves as `bandwidth` allows. It can be sent again: google-auth does after 401."""
 
     def __init__(self, content: bytes, bandwidth: Bandwidth) -> None:
         self._content, self._bandwidth = content, bandwidth

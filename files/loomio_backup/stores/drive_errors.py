@@ -7,7 +7,9 @@ listed there.
 
 import json
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
+from loomio_backup import clock
 from loomio_backup.errors import StoreAuth, StoreError, StoreFull, StoreUnavailable
 
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
@@ -94,8 +96,19 @@ def refusal(status: int, content: bytes, retry_after: str | None) -> Refused:
         foreign = not message and 400 <= status < 500 and status != 416
         text = " ".join(content[:200].decode("utf-8", "replace").split())
         message = message or ("" if "<" in text else text)  # a page of HTML explains nothing
-    seconds = float(retry_after) if retry_after and retry_after.strip().isdigit() else None
-    return Refused(status, reason, message, seconds, foreign)
+    return Refused(status, reason, message, _seconds(retry_after), foreign)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After is seconds or a date (RFC 9110, section 10.2.3); None for anything else."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - clock.now()).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def sentence(what: str, refused: Refused) -> StoreError:

@@ -44,11 +44,10 @@ class Transport:
     def request(
         self, uri: str, method: str = "GET", body: bytes | str | None = None, headers: Any = None, **_: Any
     ) -> tuple[httplib2.Response, bytes]:
-        data: Any = body.encode() if isinstance(body, str) else body
-        if data and self._bandwidth.limit is not None:
-            data = PacedBody(data, self._bandwidth)
+        data = body.encode() if isinstance(body, str) else body
+        paced = PacedBody(data, self._bandwidth) if data else data
         answer = self.session.request(  # type: ignore[no-untyped-call]
-            method, uri, data=data, headers=dict(headers or {}), timeout=TIMEOUT, allow_redirects=False
+            method, uri, data=paced, headers=dict(headers or {}), timeout=TIMEOUT, allow_redirects=False
         )
         # The status comes last: some proxies send a header of that name.
         return httplib2.Response({**answer.headers, "status": str(answer.status_code)}), answer.content

@@ -112,6 +112,7 @@ class World:
             more = {"shared_drive_id": self._scope, "append_only": mode == "contributor"}
         self.settings = DriveStore(api_root=series.emulator.url, token_uri=series.lab.token_uri, **more)
         self.memory = FileMemory(self.folder / "memory")
+        self.stored: StoredObject | None = None
         store = self.store()
         for name in (*_OLDER, "RECOVERY.md"):
             self.put(store, name, self.samples["older"])
@@ -174,7 +175,10 @@ def _nothing(world: World) -> None:
 
 
 def _there(size: str) -> Callable[[World], object]:
-    return lambda world: world.put(world.store(), "object", world.samples[size])
+    def prepare(world: World) -> None:
+        world.stored = world.put(world.store(), "object", world.samples[size])
+
+    return prepare
 
 
 def _putting(size: str) -> Operation:
@@ -236,11 +240,9 @@ def _judge_delete(world: World, error: StoreError | None, _: Any) -> None:
 
 
 def _delete(world: World, store: DriveFolder) -> None:
-    stored = store.stat("object")
-    if stored is None:
-        return
+    assert world.stored is not None
     try:
-        store.delete(stored)
+        store.delete(world.stored)
     except StoreAppendOnly:
         assert world.settings.append_only
 

@@ -42,7 +42,9 @@ class Bandwidth:
 
 
 class PacedBody:
-    """A request's body that leaves as `bandwidth` allows. It can be sent again: google-auth does after 401."""
+    """A request's body that leaves as `bandwidth` allows. It can be sent again, as google-auth does after a
+    401.
+    """
 
     def __init__(self, content: bytes, bandwidth: Bandwidth) -> None:
         self._content, self._bandwidth = content, bandwidth

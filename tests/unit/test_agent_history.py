@@ -1,0 +1,124 @@
+"""What a store holds, although its lists lag behind and may show one name twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from loomio_backup.catalogue import Catalogue
+from loomio_backup.history import History, Reader, remember
+from loomio_backup.objects import Digests, hash_file
+from loomio_backup.state import StateDirectory
+from loomio_backup.stores import Store
+from tests.lab.drive import DriveEmulator, LabDrive
+
+from .agent_backups import Shelf, shelf
+
+
+@dataclass
+class Scene:
+    """A Pi with both stores."""
+
+    shelf: Shelf
+    drive: LabDrive
+    catalogue: Catalogue
+
+    def store(self, kind: str = "drive") -> Store:
+        return self.shelf.stores[kind]
+
+    def read(self, kind: str = "drive") -> History:
+        state = StateDirectory(self.shelf.config.state_directory)
+        reader = Reader(self.shelf.config, self.shelf.credentials, state, self.catalogue)
+        return reader.read(self.store(kind))
+
+    def learn(self, kind: str = "drive") -> History:
+        history = self.read(kind)
+        remember(self.catalogue, self.store(kind), history)
+        return history
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with DriveEmulator(tmp_path / "drive") as emulator:
+        made = shelf(tmp_path, emulator)
+        with made.catalogue() as catalogue:
+            yield Scene(made, LabDrive(emulator.url), catalogue)
+
+
+def test_what_the_list_does_not_show_yet_is_found_by_its_id(scene: Scene) -> None:
+    scene.drive.fault("hide", times=None, seconds=3600, match={"upload": True})
+    made = scene.shelf.backup()
+    assert scene.read().backups == []
+    for file in scene.drive.files():
+        if "md5" in file:
+            scene.catalogue.sending("drive", file["name"], file["id"])
+            stored = scene.store().stat(file["name"], file["id"])
+            assert stored is not None
+            scene.catalogue.add_stored("drive", stored)
+    history = scene.read()
+    assert [summary.name for summary in history.backups] == [made.name]
+    assert {entry.name for entry in made.objects} < set(history.objects)
+    assert (history.missing, history.gone) == ([], [])
+
+
+def test_what_is_gone_is_told_apart_from_what_was_removed(scene: Scene) -> None:
+    first, second, third = (scene.shelf.backup() for _ in range(3))
+    scene.learn()
+    for name in (first.manifest_name, second.manifest_name, third.only("database").name):
+        stored = scene.store().stat(name)
+        assert stored is not None
+        scene.store().delete(stored)
+    scene.catalogue.database.execute(
+        "INSERT INTO removals VALUES ('drive', ?, 1, 1, '2026-11-23T00:00:00+00:00', 'old', 1)", (first.name,)
+    )
+    history = scene.learn()
+    assert history.missing == [second.manifest_name]
+    assert sorted(history.gone) == sorted([first.manifest_name, third.only("database").name])
+    # What is missing stays so; the rest is forgotten.
+    again = scene.learn()
+    assert (again.missing, again.gone) == ([second.manifest_name], [])
+
+
+def test_of_two_objects_of_a_name_the_right_one_counts(scene: Scene) -> None:
+    """Another machine puts the same names while its lists do not show ours."""
+    scene.drive.fault("hide", times=None, seconds=3600, match={"upload": True})
+    strange = scene.shelf.root / "strange"
+    strange.write_bytes(b"something else")
+    size, sha256, md5 = hash_file(strange)
+    made = scene.shelf.backup()
+    names = [made.only("database").name, made.manifest_name]
+    for name in names:
+        scene.store().put(name, strange, Digests(size, sha256, size, sha256, md5))
+    scene.drive.let_lists_catch_up()
+    history = scene.learn()
+    assert [summary.name for summary in history.backups] == [made.name]
+    assert [history.objects[name].size != size for name in names] == [True, True]
+    assert sorted(stored.name for stored in history.duplicates) == sorted(names)
+    assert {stored.size for stored in history.duplicates} == {size}
+    assert history.damaged == []
+    # Once known, each is found again without a look into it.
+    scene.drive.clear_log()
+    assert scene.read().objects == history.objects
+    assert not [line for line in scene.drive.log() if line["operation"] == "download"]
+
+
+def test_pins_are_seen(scene: Scene) -> None:
+    made = scene.shelf.backup()
+    (scene.shelf.disk / f"{made.name}.pin.age").write_bytes(b"whatever it says: that it is there counts")
+    assert scene.read("local").pins == {made.name}
+    assert scene.read("drive").pins == set()
+
+
+def test_a_list_that_still_shows_what_is_gone_is_not_believed(scene: Scene) -> None:
+    """The catalogue was lost, and somebody has just deleted a backup."""
+    made = scene.shelf.backup()
+    history = scene.read()
+    for name in (made.manifest_name, made.only("database").name):
+        scene.store().delete(history.objects[name])
+    remember(scene.catalogue, scene.store(), history)
+    assert history.backups == []
+    assert made.only("database").name not in scene.catalogue.stored_in("drive")
+    assert made.only("config").name in scene.catalogue.stored_in("drive")

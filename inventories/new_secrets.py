@@ -88,7 +88,8 @@ drive:
 alerts:
   # Apprise addresses (https://github.com/caronc/apprise/wiki), such as [ntfys://ntfy.sh/a-name-nobody-guesses]
   urls: []
-  # A web address that is called after each good backup: whoever is behind it notices when the Pi is dead.
+  # A dead man's switch: a web address that is called at every look at the backups, as long as all is well.
+  # Whoever is behind it speaks up when the calls end, because the Pi is dead or has no network.
   ping_url:
   # Or a mail account: {{server: smtp.example.org, port: 587, username: …, password: …, from: …, to: …}}
   smtp:

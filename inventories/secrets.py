@@ -236,7 +236,7 @@ class Alerts(Group):
         description="a list of Apprise addresses, such as ntfy://ntfy.sh/topic or tgram://token/chat",
     )
     ping_url: Annotated[SecretStr, AfterValidator(_web_address), BeforeValidator(_secret)] | None = Field(
-        default=None, description="a web address that is called after each good backup"
+        default=None, description="a web address that is called as long as all is well"
     )
     smtp: AlertMail | None = Field(default=None, description="server, port, username, password, from, to …")
 

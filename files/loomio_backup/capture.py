@@ -119,8 +119,7 @@ class Capture:
     def _pack(self, lot: Sequence[appdata.ScanEntry]) -> None:
         name = packs.pack_name()
         path = self._spool / name
-        size = sum(entry.size for entry in lot)
-        room.require_spool(self._spool, size)
+        room.require_spool(self._spool, packs.most_bytes(lot, self.scan.roots))
         digests, contents = packs.write_pack(name, lot, self.scan.roots, path, self._recipients.data)
         with self._catalogue.transaction():
             self.scan.set_packed(contents.packed, contents.vanished, contents.changed)
@@ -130,7 +129,8 @@ class Capture:
         if contents.packed:
             self._usable.add(name)
             self._store(name, path, digests)
-            say(f"app-data: {bytes_text(size)} in {len(contents.packed)} files packed and stored")
+            size = bytes_text(sum(entry.size for entry in contents.packed))
+            say(f"app-data: {size} in {len(contents.packed)} files packed and stored")
         path.unlink()
 
     def database(self, expected: int) -> Dump:
@@ -214,6 +214,8 @@ class Capture:
         """What the index lists, for the manifest; what it could not list as it should is warned of."""
         for path in self.scan.changed:
             self.warn(f"{path} changed each time it was read; the backup holds one of its states")
+        if self.scan.vanished:
+            say(f"app-data: {self.scan.vanished} files vanished before they could be read")
         for path in self.scan.skipped:
             self.warn(f"{path} is neither a file, a directory nor a link, so it is not in the backup")
         totals = self.scan.totals()

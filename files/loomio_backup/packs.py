@@ -60,6 +60,14 @@ def batches(scan: Scan) -> Iterator[list[ScanEntry]]:
         yield lot
 
 
+def most_bytes(lot: Sequence[ScanEntry], roots: Roots) -> int:
+    """What a pack of these files takes at most. Holes in huge files take nothing."""
+    return sum(
+        entry.size if entry.size < PACK_BYTES else _allocated(host_path(roots, entry.path), entry.size)
+        for entry in lot
+    )
+
+
 def write_pack(
     name: str, lot: Sequence[ScanEntry], roots: Roots, destination: Path, recipients: Sequence[str]
 ) -> tuple[Digests, Contents]:
@@ -125,6 +133,15 @@ def _member(name: str, entry: ScanEntry, source: bytes, contents: Contents) -> I
         if still:
             return
     contents.changed.append(entry.path)
+
+
+def _allocated(source: bytes, size: int) -> int:
+    try:
+        # Blocks of 512 bytes, whatever the file system's own (stat(2)).
+        return min(size, os.lstat(source).st_blocks * 512)
+    except OSError:
+        # Gone, or not to be read: whoever reads it will say so.
+        return 0
 
 
 def _header(path: bytes, status: os.stat_result) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import filereading, incremental, index
+from loomio_backup import filereading, incremental, index, packs
 from loomio_backup.appdata import text_of
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.errors import SourceError
@@ -273,6 +273,9 @@ def test_a_huge_file_of_nothing_takes_next_to_nothing(tree: Tree) -> None:
     path = tree.root / "sparse"
     with path.open("wb") as file:
         file.truncate(1 << 28)
+    tree.scan.walk()
+    [lot] = packs.batches(tree.scan)
+    assert packs.most_bytes(lot, tree.scan.roots) < 200_000
     [first] = tree.backup()
     assert (tree.out / first).stat().st_size < 200_000
     with path.open("r+b") as file:

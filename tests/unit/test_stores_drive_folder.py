@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from loomio_backup.errors import StoreConflict, StoreDamaged, StoreNotFound, StoreUnavailable
+from loomio_backup.errors import (
+    StoreConflict,
+    StoreDamaged,
+    StoreError,
+    StoreNotFound,
+    StoreUnavailable,
+)
 from loomio_backup.stores.base import Space
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -73,6 +79,16 @@ def test_deleting_as_the_settings_say(
     assert list(store.list()) == []
     assert store.stat("object", stored.id) is None
     assert [file["trashed"] for file in bench.lab.files() if "md5" in file] == trashed
+
+
+def test_not_found_is_not_gone(bench: DriveBench, store: DriveFolder, tmp_path: Path) -> None:
+    """Drive says 404 for "not for you" as well; a backup must not lose its manifest on paper only."""
+    made = sample(tmp_path, 1000)
+    stored = store.put("object", made.path, made.digests)
+    bench.lab.fault("status", status=404, reason="notFound", times=None, match={"operation": "files.delete"})
+    with pytest.raises(StoreError, match="deleting object in Drive failed"):
+        store.delete(stored)
+    assert store.stat("object", stored.id) == stored
 
 
 def test_a_damaged_upload_is_not_kept_in_the_trash(bench: DriveBench, tmp_path: Path) -> None:

@@ -195,7 +195,8 @@ class DriveFolder:
         except Refused as refused:
             if refused.about_role:
                 raise may_not_delete(what, refused) from refused
-            if refused.status != 404:
+            # A 404 also means "not for you": it is gone only when nobody can read it either.
+            if refused.status != 404 or self._files.is_there(stored):
                 raise sentence(what, refused) from refused
 
     # -- details ---------------------------------------------------------------------------------------------

@@ -145,6 +145,18 @@ class DriveFiles:
             return None
         return answer.stored()
 
+    def is_there(self, stored: StoredObject) -> bool:
+        """Whether the file can be read by its id, wherever it is by now."""
+        what = f"looking for {stored.name} in Drive"
+        request = self._drive.files.get(fileId=stored.id, supportsAllDrives=True, fields="id")
+        try:
+            self._drive.call(what, request, IdAnswer.model_validate)
+        except Refused as refused:
+            if refused.status == 404:
+                return False
+            raise sentence(what, refused) from refused
+        return True
+
     def named(self, folder: Folder, name: str) -> list[StoredObject]:
         """Files of exactly this name, oldest first (Drive itself compares without regard to case).
 

@@ -167,7 +167,7 @@ def _lines(kind: str, found: Findings, read: bool) -> list[str]:
         needed = f", needed by {', '.join(damage.needed_by)}" if damage.needed_by else ""
         whole = f"; {' and '.join(damage.whole_in)} lists it whole" if damage.whole_in else ""
         lines.append(f"{kind}: {damage.object}{needed}: {damage.problem}{whole}")
-    good = found.objects - len(found.damaged)
+    good = found.objects - sum(1 for damage in found.damaged if damage.needed_by)
     line = f"{kind}: {good} of {found.objects} objects of {found.backups} backups are as they should be"
     if read:
         line += f": {bytes_text(found.bytes_read)} were read, {found.opened} objects were opened"

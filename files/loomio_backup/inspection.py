@@ -179,7 +179,12 @@ class Inspection:
     def _read_keyrings(self, tools: Tools) -> None:
         for name in filter(keyring.is_keyring, self._history.objects):
             path = tools.directory / name
-            self._store.get(name, path)
-            if keyring.object_name(path.read_bytes()) != name:
-                self.findings.damaged.append(Damage(name, "its bytes are not those that its name tells", []))
-            path.unlink()
+            try:
+                self._store.get(name, path)
+                whole = keyring.object_name(path.read_bytes()) == name
+            except (StoreDamaged, StoreNotFound):
+                whole = False
+            path.unlink(missing_ok=True)
+            if not whole:
+                problem = "it is damaged; loomio-backup rotate-key puts it there anew"
+                self.findings.damaged.append(Damage(name, problem, []))

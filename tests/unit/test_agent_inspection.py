@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli
+from loomio_backup import cli, crypto, keyring
 from loomio_backup.config import dump
 from loomio_backup.history import Reader
 from loomio_backup.inspection import Inspection
@@ -175,3 +175,16 @@ def test_no_room_to_look_is_said(pi: Shelf, capsys: pytest.CaptureFixture[str]) 
         assert _check(pi, "--store", "drive", "--read-data") == 1
         assert "has no room to look at" in capsys.readouterr().err
         assert _check(pi, "--store", "local", "--read-data") == 0
+
+
+def test_a_damaged_keyring_is_told(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    data = keyring.make([crypto.generate_identity()], pi.config.recipients).encode()
+    ring = pi.disk / keyring.object_name(data)
+    ring.write_bytes(data)
+    assert _check(pi, "--store", "local", "--read-data") == 0
+    _flip(ring)
+    assert _check(pi, "--store", "local", "--all") == 0
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    said = capsys.readouterr().err
+    assert f"{ring.name}: it is damaged; loomio-backup rotate-key puts it there anew" in said
+    assert "3 of the 3 backups in local are whole" in said

@@ -11,6 +11,6 @@ limits: a short sample in `make test` and the whole in `make faults` mean the sa
   `pg_dump -Fc -Z0 -f /dev/null` in the database's container, in turns.
 
 Every figure is printed as one line of JSON as soon as it is known, and appended to the file that the variable
-LOOMIO_BENCH_RESULTS names, if there is one. `python -m tests.bench --help` runs them by hand; `whole` has them
-at full size, judged, for `make faults`.
+LOOMIO_BENCH_RESULTS names, if there is one. `python -m tests.bench --help` takes them by hand; `whole` has
+them at full size, judged, for `make faults`.
 """

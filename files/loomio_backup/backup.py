@@ -9,31 +9,21 @@ object. Old backups go only after a new one is safe.
 import contextlib
 import os
 
-from loomio_backup import (
-    clock,
-    crypto,
-    docker,
-    incremental,
-    legacy,
-    lineage,
-    recovery_md,
-    restore_journal,
-    room,
-)
+from loomio_backup import clock, crypto, docker, legacy, lineage, restore_journal, room
 from loomio_backup.access import open_stores
 from loomio_backup.aftermath import Aftermath
 from loomio_backup.attempt import Attempts
 from loomio_backup.capture import Capture, Recipients
-from loomio_backup.catalogue import Catalogue, Lineage, Summary
+from loomio_backup.catalogue import Catalogue, Summary
+from loomio_backup.completion import Completion
 from loomio_backup.config import Config
 from loomio_backup.credentials import SIGNING_KEY, Credentials
 from loomio_backup.dump import Dump
 from loomio_backup.errors import BackupError, CatalogueError
 from loomio_backup.history import Reader
 from loomio_backup.leftovers import Leftovers
-from loomio_backup.manifest import DatabaseContent, Manifest, seal
-from loomio_backup.objects import Digests, hash_file
-from loomio_backup.pins import Pin, Pins
+from loomio_backup.manifest import DatabaseContent, Manifest
+from loomio_backup.pins import Pins
 from loomio_backup.progress import Stopwatch, bytes_text, say, seconds_text
 from loomio_backup.prune import Pruner
 from loomio_backup.publication import Publication
@@ -41,7 +31,6 @@ from loomio_backup.replication import Replication
 from loomio_backup.rotate import settle_where_due
 from loomio_backup.sources import Sources
 from loomio_backup.state import StateDirectory
-from loomio_backup.stores import Store
 from loomio_backup.survey import Survey
 from loomio_backup.version import VERSION
 
@@ -227,48 +216,19 @@ class _Backup:
         )
 
     def _publish(self, manifest: Manifest, dump: Dump) -> Summary:
-        """Complete the backup in each store, the first of which makes it exist."""
-        path = self._state.spool / manifest.manifest_name
-        digests = seal(manifest, self._signing_key, Recipients.of(self._config, self._state).and_own, path)
-        self._attempts.sealed(digests)
-        new: Summary | None = None
-        for kind, store in self._publication.working.items():
-            with self._publication.giving_up(kind):
-                self._replication.publish(manifest, store, path, digests)
-                self._publication.holders.append(kind)
-                new = new or self._exists(manifest, digests)
-                say(f"{kind}: {manifest.name} is complete")
-                self._pin_in(store, manifest.name)
-        path.unlink()
-        assert new is not None  # giving up the last store would have ended the run
-        self._recovery_page(manifest, dump)
+        completion = Completion(
+            self._catalogue,
+            self._publication,
+            self._replication,
+            self._pins,
+            self._survey.histories,
+            self._state.spool,
+        )
+        reason = f"labelled {self._label}" if self._label else "pinned when it was made"
+        recipients = Recipients.of(self._config, self._state).and_own
+        new = completion.publish(manifest, self._signing_key, recipients, reason if self._pin else None)
+        completion.renew_recovery_page(manifest, dump)
         return new
-
-    def _exists(self, manifest: Manifest, digests: Digests) -> Summary:
-        """The backup is in a store: its lineage goes on from here, whatever happens next."""
-        with self._catalogue.transaction():
-            new = self._catalogue.add_manifest(manifest, digests.stored_sha256, digests.stored_md5)
-            self._catalogue.set_lineage(
-                Lineage(manifest.instance, manifest.generation, manifest.sequence, manifest.name)
-            )
-            self._attempts.finished({entry.name for entry in manifest.objects})
-            incremental.remember_index(self._catalogue, manifest.only("index").name)
-        return new
-
-    def _pin_in(self, store: Store, name: str) -> None:
-        if self._pin:
-            reason = f"labelled {self._label}" if self._label else "pinned when it was made"
-            pin = Pin(backup=name, reason=reason, pinned_at=clock.now(), by="person")
-            self._pins.put(store, self._survey.histories[store.kind][1], pin)
-
-    def _recovery_page(self, manifest: Manifest, dump: Dump) -> None:
-        path = self._state.spool / recovery_md.NAME
-        path.write_text(recovery_md.recovery_text(manifest, dump.properties), encoding="utf-8")
-        size, sha256, md5 = hash_file(path)
-        for kind, store in self._publication.working.items():
-            with self._publication.giving_up(kind):
-                store.replace(path.name, path, Digests(size, sha256, size, sha256, md5))
-        path.unlink()
 
     def _follow_up(self, manifest: Manifest, new: Summary) -> None:
         self._leftovers.remove()

@@ -72,7 +72,7 @@ def test_retention_follows_success_and_never_a_failure(pi: Site, tmp_path: Path)
     pi.must("run")
     assert len(_manifests(pi)) == 1
     assert [outcome for outcome, _, _ in _runs(pi)] == ["complete", "complete", "failed", "complete"]
-    assert _runs(pi)[2][2] in said
+    assert said == f"loomio-backup: {_runs(pi)[2][2]}\n"
     assert f"{_runs(pi)[3][1]}.manifest.age" in _manifests(pi)
 
 

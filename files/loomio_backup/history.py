@@ -13,7 +13,14 @@ from loomio_backup import objects
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
-from loomio_backup.errors import DamagedObject, ManifestError, SignatureError, StoreDamaged, WrongKey
+from loomio_backup.errors import (
+    DamagedObject,
+    ManifestError,
+    SignatureError,
+    StoreDamaged,
+    StoreNotFound,
+    WrongKey,
+)
 from loomio_backup.keys import Keys
 from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, is_manifest, unseal
 from loomio_backup.state import StateDirectory
@@ -68,6 +75,8 @@ class Reader:
             found = self._likeliest_first(store, candidates[name])
             if is_manifest(name):
                 self._read_manifest(store, found, history)
+                if not found:
+                    continue
             history.objects.setdefault(name, found[0])
             history.duplicates += [stored for stored in found if stored is not history.objects[name]]
             if name.endswith(PIN_SUFFIX):
@@ -114,17 +123,26 @@ class Reader:
         return sorted(found, key=rank)
 
     def _read_manifest(self, store: Store, found: list[StoredObject], history: History) -> None:
-        """Read the first of these objects that is a manifest; when none is, say what the likeliest one is."""
+        """Read the first of these objects that is a manifest; when none is, say what the likeliest one is.
+        Those that a list only still shows are taken out of `found`.
+        """
         name = found[0].name
         problems: list[Exception] = []
-        for stored in found:
+        for stored in list(found):
             try:
                 summary = self._catalogue.known_manifest(stored) or self._fetch(store, stored)
+            except StoreNotFound:
+                if store.stat(name, stored.id) is not None:
+                    raise
+                found.remove(stored)
+                continue
             except (WrongKey, *_UNBELIEVABLE) as error:
                 problems.append(error)
                 continue
             history.backups.append(summary)
             history.objects[name] = stored
+            return
+        if not problems:
             return
         if isinstance(problems[0], WrongKey):
             history.foreign.append(name)

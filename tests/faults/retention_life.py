@@ -258,7 +258,8 @@ class Life(RuleBasedStateMachine):
         before = {kind: self._before(kind) for kind in kinds}
         for report in self.world.pruner.prune(self.world.stores, kinds, known=known):
             self._checked(report.store, before[report.store], report)
-            if report.plan is not None and report.plan.stopped is None:
+            hidden = self.world.stores[report.store].late
+            if report.plan is not None and report.plan.stopped is None and not hidden:
                 self._exact(before[report.store], report)
 
     def _checked(self, kind: str, before: Before, report: Report) -> None:
@@ -294,7 +295,7 @@ class Life(RuleBasedStateMachine):
         held = {one.name for one in report.plan.decisions if one.action == "held back"}  # type: ignore[union-attr]
         left = {backup.name for backup in self.world.truth(kind).backups}
         assert left == (keep | held) - {one.name for one in report.in_need}
-        if report.problem is None and report.clearing is not None and not self.world.stores[kind].late:
+        if report.problem is None and report.clearing is not None:
             watched = {stored.name for stored in report.clearing.waiting}
             assert self.world.unreferenced(kind) == watched
 

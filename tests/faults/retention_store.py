@@ -122,7 +122,7 @@ class MemoryStore:
         progress: Progress | None = None,
         memory: UploadMemory | None = None,
     ) -> StoredObject:
-        for kept in self._named(name):
+        for kept in self._listed(name):
             if kept.stored.matches(digests) and kept.content in (None, path.read_bytes()):
                 return kept.stored
             raise StoreConflict(f"{name} is there with other content.")
@@ -154,7 +154,7 @@ class MemoryStore:
         if object_id is not None:
             kept = self.kept.get(object_id)
             return kept.stored if kept is not None else None
-        found = [kept for kept in self._named(name) if (kept.stored.id or name) not in self.late]
+        found = self._listed(name)
         return found[0].stored if found else None
 
     def delete(self, stored: StoredObject) -> None:
@@ -188,6 +188,9 @@ class MemoryStore:
 
     def _named(self, name: str) -> list[Kept]:
         return [kept for kept in self.kept.values() if kept.stored.name == name]
+
+    def _listed(self, name: str) -> list[Kept]:
+        return [kept for kept in self._named(name) if (kept.stored.id or name) not in self.late]
 
     def _ask(self) -> None:
         if not self.reachable:

@@ -127,7 +127,7 @@ def _watch_catalogue(killer: Killer) -> None:
         _within = False
 
     # The catalogue's own connection derives from this class, and is imported after us.
-    sqlite3.Connection = Watched  # type: ignore[misc]
+    setattr(sqlite3, "Connection", Watched)  # noqa: B010
 
 
 def _watch_drive(killer: Killer) -> None:
@@ -141,7 +141,7 @@ def _watch_drive(killer: Killer) -> None:
             killer.step("upload or delete in Drive", f"{request.method} {path}"[:60])
         return send(session, request, **options)
 
-    requests.Session.send = sent  # type: ignore[method-assign]
+    setattr(requests.Session, "send", sent)  # noqa: B010
 
 
 def main() -> int:

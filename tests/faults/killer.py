@@ -28,7 +28,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-_WORKFLOWS = ("backup", "replication", "leftovers", "prune", "clearing", "rotate", "pins")
+_WORKFLOWS = frozenset(
+    "backup survey capture publication completion replication aftermath leftovers prune removal clearing rotate "
+    "pins".split()
+)
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 

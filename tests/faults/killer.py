@@ -29,8 +29,8 @@ from urllib.parse import urlsplit
 import requests
 
 _WORKFLOWS = frozenset(
-    "backup survey capture publication completion replication aftermath leftovers prune removal clearing rotate "
-    "pins".split()
+    "backup survey capture publication completion replication aftermath leftovers prune removal clearing "
+    "rotate pins".split()
 )
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 

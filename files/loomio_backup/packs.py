@@ -22,7 +22,7 @@ from loomio_backup.appdata import Roots, ScanEntry, bytes_of, host_path, text_of
 from loomio_backup.errors import DamagedObject
 from loomio_backup.objects import Digests, write_object
 from loomio_backup.scan import Scan
-from loomio_backup.streams import BlockReader
+from loomio_backup.streams import BlockReader, gathered
 
 PACK_BYTES = 64 << 20
 _MOST_FILES = 10_000
@@ -73,7 +73,8 @@ def write_pack(
 ) -> tuple[Digests, Contents]:
     """Write the files of `lot` as the pack `name` into the new file `destination`."""
     contents = Contents()
-    digests = write_object(BlockReader(tar_stream(name, lot, roots, contents)), destination, recipients)
+    stream = gathered(tar_stream(name, lot, roots, contents))
+    digests = write_object(BlockReader(stream), destination, recipients)
     return digests, contents
 
 

@@ -141,6 +141,22 @@ def read_blocks(source: Source) -> Iterator[bytes]:
         yield block
 
 
+def gathered(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks of a quarter of `BLOCK` at least: passing a block on costs as much as 10 kB of
+    work on its content.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    for block in blocks:
+        pieces.append(block)
+        size += len(block)
+        if size >= BLOCK // 4:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if size:
+        yield b"".join(pieces)
+
+
 def write_all(sink: Sink, data: bytes) -> None:
     """Write all of `data`: unbuffered files and pipes may take less than they were given."""
     view = memoryview(data)

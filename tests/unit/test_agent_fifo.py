@@ -83,3 +83,32 @@ def test_writing_fails_when_nobody_reads(script: str, tmp_path: Path) -> None:
             writer.write(bytes(1_000_000))
     writer.close()
     process.wait()
+
+
+def test_small_pieces_are_gathered(tmp_path: Path) -> None:
+    """PostgreSQL's programs write pieces of 4 KiB; each read costs as much as a thousand times that."""
+    fifo = make_fifo(tmp_path / "fifo")
+    process = _shell('dd if=/dev/zero of="$1" bs=4k count=5000 status=none', fifo)
+    reader = FifoReader(fifo, lambda: process.poll() is None)
+    blocks = []
+    while block := reader.read(1 << 20):
+        blocks.append(len(block))
+    reader.close()
+    assert process.wait() == 0
+    assert sum(blocks) == 5000 * 4096
+    assert len(blocks) < 500
+
+
+def test_a_slow_reader_gets_everything(tmp_path: Path) -> None:
+    fifo = make_fifo(tmp_path / "fifo")
+    with (tmp_path / "read").open("wb") as file:
+        process = subprocess.Popen(
+            ["dd", f"if={fifo}", "bs=100", "status=none", "iflag=fullblock"], stdout=file
+        )
+    writer = FifoWriter(fifo, lambda: process.poll() is None)
+    content = bytes(range(256)) * 16_000
+    for start in range(0, len(content), 1 << 20):
+        writer.write(content[start : start + (1 << 20)])
+    writer.close()
+    assert process.wait() == 0
+    assert (tmp_path / "read").read_bytes() == content

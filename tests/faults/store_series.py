@@ -123,11 +123,11 @@ class World:
         tree = self.emulator.tree
         older = self.samples["older"].digests
         with tree.lock:
-            tree.ghosts.clear()
             for record in self._files():
                 first = record.name in (*_OLDER, "RECOVERY.md")
                 if not first or record.content is None or record.content.sha256 != older.stored_sha256:
                     tree.remove(record)
+            tree.ghosts.clear()
         if "RECOVERY.md" not in self.truth():
             self.put(self.store(), "RECOVERY.md", self.samples["older"])
         assert self.truth() == {name: [older.stored_sha256] for name in (*_OLDER, "RECOVERY.md")}

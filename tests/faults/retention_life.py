@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -54,7 +55,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._directory = tempfile.TemporaryDirectory(prefix="loomio-life-")
-        self._clocks = None
+        self._clocks: AbstractContextManager[None] | None = None
 
     @initialize(
         local=policies,
@@ -197,15 +198,15 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def lists_lag(self) -> None:
-        """What Drive got last is not in its lists for a while."""
-        self.world.stores["drive"].late = set(list(self.world.stores["drive"].kept)[-4:])
+        """What Drive got last is not in its lists for a while, and what goes from it is."""
+        self.world.stores["drive"].lag()
 
     # -- steps and their checks ------------------------------------------------------------------------------
 
     def _later(self, step: timedelta) -> None:
         self.world.time += step
         if step >= timedelta(hours=1):
-            self.world.stores["drive"].late = set()
+            self.world.stores["drive"].catch_up()
 
     def _all_reachable(self) -> None:
         for store in self.world.stores.values():
@@ -258,8 +259,8 @@ class Life(RuleBasedStateMachine):
         before = {kind: self._before(kind) for kind in kinds}
         for report in self.world.pruner.prune(self.world.stores, kinds, known=known):
             self._checked(report.store, before[report.store], report)
-            hidden = self.world.stores[report.store].late
-            if report.plan is not None and report.plan.stopped is None and not hidden:
+            listed = self.world.stores[report.store].ghosts is None
+            if report.plan is not None and report.plan.stopped is None and listed:
                 self._exact(before[report.store], report)
 
     def _checked(self, kind: str, before: Before, report: Report) -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from loomio_backup.errors import StoreConflict, StoreFull, StoreNotFound, StoreUnavailable
 from loomio_backup.objects import Digests
-from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory
+from loomio_backup.stores.base import Progress, Space, Store, StoredObject, UploadMemory
 
 
 class Died(BaseException):
@@ -54,9 +54,12 @@ class Kept:
     content: bytes | None
 
 
+_Kept = list[Kept]  # inside the class, `list` is the method
+
+
 class MemoryStore:
     """See Store. `clock` is its own; `late` are ids that its list does not show yet, `ghosts` objects that
-    it shows still, although they are gone.
+    it shows still, although they are gone (None: its list is up to date).
     """
 
     def __init__(
@@ -68,13 +71,13 @@ class MemoryStore:
         self.reachable = True
         self.kept: dict[str, Kept] = {}
         self.late: set[str] = set()
-        self.ghosts: list[StoredObject] = []
+        self.ghosts: list[StoredObject] | None = None
 
     @property
     def kind(self) -> Literal["local", "drive"]:
         return self._kind
 
-    def clone(self) -> MemoryStore:
+    def clone(self) -> Store:
         return self
 
     def now(self) -> datetime:
@@ -96,6 +99,9 @@ class MemoryStore:
     def probe(self) -> None:
         self._ask()
 
+    def verify_access(self) -> None:
+        self._ask()
+
     def reserve_id(self) -> str | None:
         return None if self.kind == "local" else secrets.token_hex(8)
 
@@ -105,9 +111,14 @@ class MemoryStore:
         if self.capacity is not None and self.used + digests.stored_size > self.capacity:
             raise StoreFull("no room left.")
         id_ = self.reserve_id() or name
-        hashes = (digests.stored_md5, digests.stored_sha256) if self.kind == "drive" else (None, None)
+        drive = self.kind == "drive"
         stored = StoredObject(
-            name, digests.stored_size, *hashes, None if self.kind == "local" else id_, self._clock()
+            name=name,
+            size=digests.stored_size,
+            md5=digests.stored_md5 if drive else None,
+            sha256=digests.stored_sha256 if drive else None,
+            id=id_ if drive else None,
+            created=self._clock(),
         )
         self._fuse.around(lambda: self.kept.update({id_: Kept(stored, content)}))
         return stored
@@ -147,23 +158,31 @@ class MemoryStore:
     def list(self) -> Iterator[StoredObject]:
         self._ask()
         yield from [kept.stored for id_, kept in self.kept.items() if id_ not in self.late]
-        yield from self.ghosts
+        yield from self.ghosts or []
 
     def stat(self, name: str, object_id: str | None = None) -> StoredObject | None:
         self._ask()
         if object_id is not None:
             kept = self.kept.get(object_id)
             return kept.stored if kept is not None else None
-        found = self._listed(name)
-        return found[0].stored if found else None
+        found = [stored for stored in self.list() if stored.name == name]
+        return found[0] if found else None
 
     def delete(self, stored: StoredObject) -> None:
         self._ask()
         self._fuse.around(lambda: self._forget(stored.id or stored.name))
 
+    def lag(self) -> None:
+        """From now on the list shows what is gone, and lacks what came last."""
+        self.late, self.ghosts = set(list(self.kept)[-4:]), self.ghosts or []
+
+    def catch_up(self) -> None:
+        """The list is up to date."""
+        self.late, self.ghosts = set(), None
+
     # -- what happens to stores ------------------------------------------------------------------------------
 
-    def lose(self, name: str, still_listed: bool = False) -> None:
+    def lose(self, name: str) -> None:
         """An object disappears, and nobody of ours did it."""
         for kept in self._named(name):
             self._forget(kept.stored.id or name)
@@ -172,24 +191,23 @@ class MemoryStore:
         """The content of an object is not what it was."""
         for kept in self._named(name):
             content = secrets.token_bytes(len(kept.content or b"?"))
-            hashes = {}
+            kept.content = content
             if self.kind == "drive":
-                hashes = {
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                    "md5": hashlib.md5(content).hexdigest(),
-                }
-            kept.content, kept.stored = content, replace(kept.stored, **hashes)
+                sha256, md5 = hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest()
+                kept.stored = replace(kept.stored, sha256=sha256, md5=md5)
 
     def names(self) -> set[str]:
         return {kept.stored.name for kept in self.kept.values()}
 
     def _forget(self, id_: str) -> None:
-        self.kept.pop(id_, None)
+        gone = self.kept.pop(id_, None)
+        if gone is not None and self.ghosts is not None:
+            self.ghosts.append(gone.stored)
 
-    def _named(self, name: str) -> list[Kept]:
+    def _named(self, name: str) -> _Kept:
         return [kept for kept in self.kept.values() if kept.stored.name == name]
 
-    def _listed(self, name: str) -> list[Kept]:
+    def _listed(self, name: str) -> _Kept:
         return [kept for kept in self._named(name) if (kept.stored.id or name) not in self.late]
 
     def _ask(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,10 @@ NOTHING = Retention(hourly=0, daily=0, weekly=0, monthly=0, yearly=0)
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday
 
 
-def _made(*moments: str, **more: object) -> list[Backup]:
+def _made(*moments: str) -> list[Backup]:
     """Backups of these moments, in this order; named by them."""
     return [
-        Backup(moment, 1, number, datetime.fromisoformat(moment + "+00:00"), **more)  # type: ignore[arg-type]
+        Backup(moment, 1, number, datetime.fromisoformat(moment + "+00:00"))
         for number, moment in enumerate(moments, start=1)
     ]
 
@@ -32,7 +33,7 @@ def _hourly(count: int, until: datetime = NOW) -> list[Backup]:
     ]
 
 
-def _state(backups: Iterable[Backup], **more: object) -> StoreState:
+def _state(backups: Iterable[Backup], **more: Any) -> StoreState:
     return replace(StoreState("local", list(backups), NOW, NOW), **more)
 
 
@@ -172,7 +173,7 @@ def test_many_removals_go_in_stages_a_day_apart() -> None:
         ({"backups": [replace(one, complete=False) for one in _hourly(3)]}, "no backup in it is complete"),
     ],
 )
-def test_any_doubt_stops_everything(change: dict[str, object], said: str) -> None:
+def test_any_doubt_stops_everything(change: dict[str, Any], said: str) -> None:
     plan = retention.plan(replace(_state(_hourly(30)), **change), NOTHING, "Etc/UTC", 2)
     assert plan.removals == ()
     assert plan.stopped is not None and said in plan.stopped
@@ -237,9 +238,10 @@ def test_shared_objects_go_with_their_last_backup() -> None:
     assert [one.name for one in _room(state, 113).removals] == ["1", "2", "3"]
     assert _room(state, 1114).problem is not None, "the newest complete one and its pack stay"
     assert _room(replace(state, in_use={"a"}), 113).freed == 1013
-    for change in ({"unreadable": ["x"]}, {"missing": ["x"]}, {"deferred": True}):
-        assert _room(replace(state, **change), 4).problem is not None  # type: ignore[arg-type]
-        assert _room(replace(state, **change), 3).freed == 3  # type: ignore[arg-type]
+    changes: list[dict[str, Any]] = [{"unreadable": ["x"]}, {"missing": ["x"]}, {"deferred": True}]
+    for change in changes:
+        assert _room(replace(state, **change), 4).problem is not None
+        assert _room(replace(state, **change), 3).freed == 3
 
 
 def test_the_last_verified_backup_stays_even_in_need() -> None:

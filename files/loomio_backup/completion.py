@@ -41,14 +41,17 @@ class Completion:
     def publish(
         self, manifest: Manifest, signing_key: str, recipients: list[str], pin: str | None
     ) -> Summary:
-        """Seal the manifest and bring the backup into each store; the first makes it exist. `pin`: why it is
-        pinned, None when it is not. Raises BackupError when no store could be completed.
+        """Seal the manifest and bring the backup into each store, the one that lacks least first (a new disk
+        lacks everything); that makes it exist. `pin`: why it is pinned, None when it is not. Raises
+        BackupError when no store could be completed.
         """
         path = self._spool / manifest.manifest_name
         digests = seal(manifest, signing_key, recipients, path)
         self._attempts.sealed(digests)
         new: Summary | None = None
-        for kind, store in self._publication.working.items():
+        stores = self._publication.working
+        for kind in sorted(stores, key=lambda kind: self._replication.lacking(manifest, kind)):
+            store = stores[kind]
             with self._publication.giving_up(kind):
                 self._replication.publish(manifest, store, path, digests)
                 self._publication.holders.append(kind)

@@ -5,12 +5,11 @@ its id. Otherwise the objects of the attempt go, because only its manifest would
 that lie complete in the spool are sent to their end, and wait for a backup that needs them.
 """
 
-import contextlib
 from pathlib import Path
 
 from loomio_backup.attempt import Attempt, Attempts
 from loomio_backup.catalogue import Catalogue
-from loomio_backup.errors import StoreAppendOnly, StoreError
+from loomio_backup.errors import StoreAppendOnly, StoreAuth, StoreError
 from loomio_backup.objects import Digests, hash_file
 from loomio_backup.progress import say
 from loomio_backup.publication import Publication
@@ -66,10 +65,15 @@ class Leftovers:
 
     def _remove(self, store: Store, name: str) -> None:
         stored = self._stat(store, name)
-        if stored is not None:
-            # What we may not delete is somebody else's to clear up.
-            with contextlib.suppress(StoreAppendOnly):
+        try:
+            if stored is not None:
                 store.delete(stored)
+        except StoreAppendOnly:
+            pass  # somebody else prunes there, and clears this up
+        except StoreAuth as error:
+            # No reason to do without the store: where the role allows storing only, a backup still succeeds.
+            say(f"{store.kind}: {name} is left over, and stays for now: {error}")
+            return
         self._catalogue.forget_stored(store.kind, name)
 
     def _settle(self, attempt: Attempt) -> None:

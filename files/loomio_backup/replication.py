@@ -61,6 +61,11 @@ class Replication:
         yield
         self._attempts.copied(target.kind, manifest.name)
 
+    def lacking(self, manifest: Manifest, kind: str) -> int:
+        """Bytes of a backup that a store of this kind lacks, as far as is known."""
+        there = self._catalogue.stored_in(kind)
+        return sum(entry.stored_size for entry in manifest.objects if entry.name not in there)
+
     def complete(self, manifest: Manifest, target: Store) -> None:
         """Have every object of a backup confirmed by a store, copying what it lacks. Raises StoreError."""
         for kinds in _ORDER:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,23 @@ def test_a_pack_that_is_damaged_is_not_relied_on(made: Pair, tmp_path: Path) -> 
     assert f"{second} is needed, and no other store holds it whole" in said
     made.pi.must("run")
     _restores(made, tmp_path, "drive")
+
+
+def test_a_new_disk_is_filled_from_drive(made: Pair, tmp_path: Path) -> None:
+    (made.pi.uploads / "new").write_bytes(os.urandom(5000))
+    made.pi.must("run")
+    there = made.on_disk()
+    for path in (tmp_path / "disk").iterdir():
+        path.unlink()
+    made.drive.clear_log()
+    output = made.pi.must("run")
+    # Drive lacks little, so the backup is safe there before the disk is filled.
+    complete = re.findall(r"^(\w+): \S+ is complete$", output, re.MULTILINE)
+    assert complete == ["drive", "local"]
+    assert not [name for name in made.sent() if name.startswith("app-data")]
+    assert made.on_disk() > there
+    assert made.on_disk() == made.in_drive()
+    _restores(made, tmp_path, "local")
 
 
 def test_a_lost_catalogue_costs_no_second_journey(made: Pair, tmp_path: Path) -> None:

@@ -127,6 +127,19 @@ def test_where_nothing_may_be_deleted_it_stays(scene: Scene) -> None:
     assert scene.attempts.leftovers() == []
 
 
+def test_a_role_that_may_only_store_costs_no_backup(scene: Scene) -> None:
+    scene.write("x.dump.zst.age", "database")
+    scene.send("x.dump.zst.age", "drive")
+    for operation in ("files.delete", "files.update"):
+        match = {"operation": operation}
+        scene.drive.fault("status", times=None, status=403, reason="insufficientFilePermissions", match=match)
+    assert scene.end().failed == {}
+    assert scene.attempts.leftovers() == ["x.dump.zst.age"]
+    scene.drive.clear_faults()
+    scene.end()
+    assert scene.in_stores()["drive"] == []
+
+
 def _publish(scene: Scene, kind: str, confirmed: bool) -> Manifest:
     """A backup whose run died when its manifest was in the store, and nobody had written down more."""
     made = scene.shelf.backup(only=[kind])

@@ -115,14 +115,15 @@ def _steps(rig: Rig, verb: str, sample: int | None) -> Iterator[int]:
 
 
 def _recovers(rig: Rig, verb: str, tally: Tally, restore: bool) -> None:
-    earlier = {name for name in rig.known if name in set(rig.names("local")) | set(rig.names("drive"))}
-    pinned = {name for name in earlier if (rig.folder / f"{name}.pin.age").exists()}
+    pinned = {name for name in rig.known if (rig.folder / f"{name}.pin.age").exists()}
+    rig.intact(pinned)
     if verb != "run":
         rig.pi.must(verb)
     rig.backup()
     rig.intact(pinned)
     left = rig.unreferenced()
     assert left == [], f"nothing needs {left}"
+    rig.age()  # so that the stages of retention do not end this series
     if restore:
         # What is byte for byte what it was restores as it did before; so one of them each time, by turns.
         store = rig.random.choice(["local", "drive"])

@@ -113,7 +113,9 @@ class Rig:
     def intact(self, expected: set[str]) -> None:
         """Every object of every expected backup is in both stores, byte for byte as its manifest says."""
         for store in ("local", "drive"):
-            assert expected <= set(self.names(store)), f"{store} lost {expected - set(self.names(store))}"
+            names = set(self.names(store))
+            assert expected <= names, f"{store} lost {expected - names}"
+            assert names & set(self.known) - expected or names - set(self.known), f"{store} has no newest one"
         self.pi.must("check", "--all", "--read-data")
 
     def age(self, days: int = 8) -> None:
@@ -128,10 +130,18 @@ class Rig:
                     )
 
     def unreferenced(self) -> list[str]:
-        """Objects in the stores that no manifest there needs, after all that is due was cleared up."""
-        self.pi.must("prune")
-        self.age()
-        self.pi.must("prune")
+        """Objects that no manifest needs, after all that is due was cleared up: what interrupted runs leave
+        goes at once as a rule, the rest when it has been marked long enough.
+        """
+        found = self._needless()
+        if found:
+            self.pi.must("prune")
+            self.age()
+            self.pi.must("prune")
+            found = self._needless()
+        return found
+
+    def _needless(self) -> list[str]:
         found = []
         for store, names in self.objects().items():
             needed = {"RECOVERY.md"}
@@ -140,8 +150,8 @@ class Rig:
                 needed |= {entry.name for entry in manifest.objects}
             keyrings = [name for name in names if name.startswith("keyring_")]
             assert len(keyrings) <= 1, f"{store} holds superseded keyrings: {keyrings}"
-            found += [f"{store}: {name}" for name in sorted(names) if name not in {*needed, *keyrings}]
             assert len(names) == len(set(names)), f"{store} holds a name twice: {sorted(names)}"
+            found += [f"{store}: {name}" for name in sorted(names) if name not in {*needed, *keyrings}]
         spool = [path.name for path in (self.root / "pi" / "state" / "spool").iterdir()]
         return found + [f"spool: {name}" for name in spool]
 

@@ -182,8 +182,8 @@ SERIES: dict[str, Series] = {
         alone=True,
     ),
     "increments": Series(
-        "After 1 % of the files changed, new packs are at most 1.1 times the changed bytes, and the file part "
-        "of files of a usual size takes at most a tenth of the first one's time; with nothing changed "
+        "After 1 % of the files changed, new packs are at most 1.1 times the changed bytes, and the file "
+        "part of files of a usual size takes at most a tenth of the first one's time; with nothing changed "
         "100,000 files take under 10 s.",
         whole.increments,
         alone=True,

@@ -48,9 +48,18 @@ class Leftovers:
                 self._attempts.gone(name)
 
     def remove_copies(self) -> None:
-        """Remove what there is of copies that were interrupted and not taken up again, because retention does
-        not ask for them. Packs and indexes stay: other backups may need them.
+        """At the end of a run, remove what there is of copies that were interrupted and not taken up again,
+        because retention does not ask for them. Packs and indexes stay: other backups may need them.
         """
+        self._remove_half_copies()
+        for kind, store in self._publication.working.items():
+            with self._publication.giving_up(kind):
+                for name in self._catalogue.sent_to(kind):
+                    entry = self._catalogue.entry(name)
+                    if not self._arrived(store, name, entry.digests if entry else None):
+                        self._catalogue.forget_stored(kind, name)
+
+    def _remove_half_copies(self) -> None:
         for kind, backup in sorted(self._attempts.copies()):
             store, manifest = self._publication.working.get(kind), self._catalogue.manifest(backup)
             if store is None:

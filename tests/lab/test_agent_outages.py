@@ -176,3 +176,26 @@ def test_an_unmounted_volume_is_no_empty_one(made: Pair) -> None:
         == kinds(made.in_drive() - before[1])
         == ["config", "dump", "manifest"]
     )
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
+def test_a_copy_that_is_interrupted_goes_on_with_the_next_backup(
+    tmp_path: Path, signal_: signal.Signals
+) -> None:
+    with pair(tmp_path, "agent-out4", upload_limit_bytes=4_000_000) as made:
+        (made.pi.uploads / "large").write_bytes(os.urandom(30_000_000))
+        agent = made.pi.start_agent("run")
+        wait_until(lambda: _pack_bytes(made) > 8_000_000, "some of the pack in Drive", every=0.05)
+        agent.send_signal(signal_)
+        agent.communicate(timeout=30)
+        before = _pack_bytes(made)
+        assert before < 30_000_000
+        assert [backup["stores"] for backup in made.backups()] == [["local"]]
+        made.drive.clear_log()
+        _change_drive(made, upload_limit_bytes=None)
+        output = made.pi.must("run")
+        assert before + _pack_bytes(made) < 30_000_000 + 5_000_000
+        # The one that was interrupted is there as well, and nothing twice.
+        assert "which it missed (1 of 1)" in output
+        assert made.in_drive() == made.on_disk()
+        assert _stores(made) == [["local", "drive"], ["local", "drive"]]

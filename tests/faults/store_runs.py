@@ -25,6 +25,14 @@ from .store_series import Strike
 
 SCENARIOS = ("local store and Drive", "Drive alone")
 COMPLETE, FAILED = "complete", "clearly failed"
+# A run fetches nothing that the catalogue knows.
+_OF_A_RUN = ("token", "files.list", "files.get", "files.delete", "upload.start", "upload.chunk")
+_LONG = 1000  # strikes that no patience outlasts
+_UNTIL_PATIENCE_ENDS = tuple(
+    (SCENARIOS[1], fault, _LONG)
+    for fault in FAULTS
+    if fault.name in ("drop-after-commit", "html", "status 503 backendError")
+)
 
 
 @dataclass
@@ -52,11 +60,10 @@ class Runs:
 
     def try_one(self, scenario: str, fault: Fault, times: int | None = None) -> None:
         """One run with the fault at one of the requests that a run makes, chosen by chance."""
-        self._configure(scenario)
-        places = [(what, skip) for what, skip in self._requests(scenario) if strikes_at(fault, what)]
-        if not places:
-            return
-        request, skip = self._chance.choice(places)
+        self.configure(scenario)
+        request, skip = self._chance.choice(
+            [(what, skip) for what, skip in self._requests(scenario) if strikes_at(fault, what)]
+        )
         # The token endpoint has words of its own: a refusal in the API's words is waited for.
         final = fault.final and (request != "token" or fault.rule["kind"] == "invalid-grant")
         if times is None and not final:
@@ -100,7 +107,8 @@ class Runs:
         # More than one chunk of an upload.
         (self._rig.pi.uploads / "large").write_bytes(self._chance.randbytes(4_600_000))
 
-    def _configure(self, scenario: str) -> None:
+    def configure(self, scenario: str) -> None:
+        """Use the stores of a scenario from now on."""
         stores = self._stores if scenario == SCENARIOS[0] else self._stores.model_copy(update={"local": None})
         self._rig.pi.write_config(self._rig.pi.config.model_copy(update={"stores": stores}))
 
@@ -152,32 +160,31 @@ class Runs:
             if len(hashes) > 1 or (name not in needed and not name.startswith("keyring_"))
         )
 
-    def restore(self) -> None:
-        """The newest backup and the oldest pinned one come back from Drive."""
-        self._configure(SCENARIOS[0])
-        newest = self._rig.backup()
-        for name in (newest, self.pinned[-1]):
-            self._rig.restores(name, "drive")
-            self.result.restored += 1
+    def restore(self, name: str) -> None:
+        """A backup comes back from Drive as it was."""
+        self._rig.restores(name, "drive")
+        self.result.restored += 1
 
 
 def run_series(rig: Rig, sample: int | None = None, count: int = 150, seed: int = 0) -> RunsResult:
-    """Every fault once in each scenario, and at random up to `count` runs; three of them until patience ends.
-    With `sample`, only so many runs.
+    """Every fault that can strike a run, in each scenario, and at random up to `count` runs; then three that
+    last until patience ends. With `sample`, only so many runs.
     """
     chance, began = random.Random(seed), time.monotonic()
     runs = Runs(rig, chance)
-    faults = [*FAULTS, *FAULTS]
-    faults += chance.choices(FAULTS, k=max(0, count - len(faults)))
-    chance.shuffle(faults)
+    faults = [fault for fault in FAULTS if any(strikes_at(fault, request) for request in _OF_A_RUN)]
+    work = [(scenario, fault, None) for scenario in SCENARIOS for fault in faults]
+    work += [
+        (chance.choice(SCENARIOS), chance.choice(faults), None) for _ in range(max(0, count - len(work)))
+    ]
+    chance.shuffle(work)
     if sample is not None:
-        faults = faults[:sample]
-    for number, fault in enumerate(faults):
-        runs.try_one(SCENARIOS[number % 2], fault)
+        work = [(SCENARIOS[1], fault, None) for _, fault, _ in work[:sample]]
+    for scenario, fault, times in [*work, *(_UNTIL_PATIENCE_ENDS if sample is None else ())]:
+        runs.try_one(scenario, fault, times)
+    runs.configure(SCENARIOS[0])
+    runs.restore(rig.backup())
     if sample is None:
-        for kind in ("drop-after-commit", "html", "status 503 backendError"):
-            fault = next(fault for fault in FAULTS if fault.name == kind)
-            runs.try_one(SCENARIOS[1], fault, times=1000)
-    runs.restore()
+        runs.restore(runs.pinned[-1])
     runs.result.seconds = time.monotonic() - began
     return runs.result

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.agent_site import site
 
+from . import store_runs
 from .kill_series import SCENARIOS, every_step, random_moments
 from .rig import rig
 from .source_series import CASES, cutting_image, fails_and_removes_nothing
@@ -41,3 +42,9 @@ def test_a_broken_source_removes_nothing(tmp_path: Path) -> None:
     with rig(tmp_path / "rig", seed=2, image=image) as made:
         for case in CASES:
             fails_and_removes_nothing(made, case)
+
+
+def test_backups_while_drive_misbehaves(tmp_path: Path) -> None:
+    with rig(tmp_path, seed=3) as made:
+        result = store_runs.run_series(made, sample=2)
+        assert (result.runs, result.restored) == (2, 1)

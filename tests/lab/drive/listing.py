@@ -51,7 +51,8 @@ class Listing:
         fingerprint = hashlib.sha256(
             json.dumps([query.get(name) for name in ("q", "orderBy", "corpora", "driveId")]).encode()
         ).hexdigest()[:16]
-        start = _page_start(query.get("pageToken"), fingerprint)
+        start, going_on_stale = _page_start(query.get("pageToken"), fingerprint)
+        stale = going_on_stale if start else stale  # the pages of one list are of one moment
         with self._tree.lock:
             self._check_parents(caller, text)
             root_id = self._accounts.accounts[caller.email].root_id
@@ -69,7 +70,8 @@ class Listing:
         for key, descending in reversed(order):
             found.sort(key=lambda record, key=key: _sort_value(record, key), reverse=descending)  # type: ignore[misc]
         rest = len(found) > start + size
-        return Page(found[start : start + size], _page_token(start + size, fingerprint) if rest else None)
+        token = _page_token(start + size, stale, fingerprint) if rest else None
+        return Page(found[start : start + size], token)
 
     def _check_parents(self, caller: Caller, text: str) -> None:
         for file_id in mentioned_parents(text):
@@ -143,17 +145,17 @@ def _sort_value(record: FileRecord, key: str) -> Any:
             return record.modified
 
 
-def _page_token(start: int, fingerprint: str) -> str:
-    return base64.urlsafe_b64encode(f"{fingerprint}:{start}".encode()).decode()
+def _page_token(start: int, stale: bool, fingerprint: str) -> str:
+    return base64.urlsafe_b64encode(f"{fingerprint}:{start}:{int(stale)}".encode()).decode()
 
 
-def _page_start(token: str | None, fingerprint: str) -> int:
+def _page_start(token: str | None, fingerprint: str) -> tuple[int, bool]:
     if not token:
-        return 0
+        return 0, False
     try:
-        mark, _, start = base64.urlsafe_b64decode(token).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+        mark, start, stale = base64.urlsafe_b64decode(token).decode().split(":")
+    except (binascii.Error, ValueError) as error:
         raise invalid("pageToken") from error
     if mark != fingerprint or not start.isdigit():
         raise invalid("pageToken")
-    return int(start)
+    return int(start), stale == "1"

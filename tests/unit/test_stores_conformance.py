@@ -202,6 +202,17 @@ def test_replace(store: Store, tmp_path: Path) -> None:
         assert _fetch(store, "RECOVERY.md", tmp_path) == made.content
 
 
+def test_a_place_that_nothing_can_be_fetched_to(store: Store, tmp_path: Path) -> None:
+    made = sample(tmp_path, 1000)
+    store.put("object", made.path, made.digests)
+    with pytest.raises(StoreError, match=r"object could not be .*fetched \(No such file or directory\)"):
+        store.get("object", tmp_path / "absent" / "fetched")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match=r"object could not be .*Is a directory"):
+        store.get("object", tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
 def test_get_replaces_what_lies_at_the_destination(store: Store, tmp_path: Path) -> None:
     made = sample(tmp_path, 1000)
     store.put("object", made.path, made.digests)

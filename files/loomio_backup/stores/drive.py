@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from loomio_backup.config import DriveStore
-from loomio_backup.errors import StoreAppendOnly, StoreDamaged, StoreNotFound
+from loomio_backup.errors import StoreAppendOnly, StoreDamaged, StoreError, StoreNotFound
 from loomio_backup.stores import probe
 from loomio_backup.stores.bandwidth import Bandwidth
 from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory, check_name, check_source
@@ -160,10 +160,16 @@ class DriveFolder:
             raise StoreNotFound(f"there is no object {name_or_object} in the Drive folder.")
         partial = destination.with_name(f".{destination.name}.partial")
         try:
-            self._files.fetch(stored, partial, progress)
-            partial.rename(destination)
-        finally:
-            partial.unlink(missing_ok=True)
+            try:
+                self._files.fetch(stored, partial, progress)
+                partial.rename(destination)
+            finally:
+                partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{stored.name} could not be written to {destination} ({error.strerror}). What Drive holds "
+                "is untouched. Make room there, or choose another place, then try again."
+            ) from error
         return stored
 
     def list(self) -> Iterator[StoredObject]:

@@ -17,7 +17,7 @@ from loomio_backup import crypto
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import SIGNING_KEY, Credentials
-from loomio_backup.errors import CryptoError, ManifestError, StoreConflict, StoreDamaged
+from loomio_backup.errors import CryptoError, ManifestError, StoreConflict, StoreDamaged, StoreNotFound
 from loomio_backup.history import History, Reader
 from loomio_backup.manifest import PIN_SUFFIX
 from loomio_backup.objects import Digests, hash_file, read_object, write_sealed
@@ -66,7 +66,7 @@ class Pins:
         place of the program's. Raises StoreError.
         """
         name = pin_name(pin.backup)
-        present = history.objects.get(name)
+        present = _present(store, history, name)
         if present is not None:
             found = self.read(store, present)
             if found is None or found.by == "person" or pin.by == "program":
@@ -105,7 +105,7 @@ class Pins:
             try:
                 store.get(stored, path)
                 pin = self._unseal(path)
-            except (CryptoError, ManifestError, StoreDamaged):
+            except (CryptoError, ManifestError, StoreDamaged, StoreNotFound):
                 return None
         return pin if pin_name(pin.backup) == stored.name else None
 
@@ -114,9 +114,12 @@ class Pins:
         held = {summary.name for summary in history.backups}
         for other, theirs in others.values():
             for backup in sorted((theirs.pins & held) - history.pins):
+                pin = _present(other, theirs, pin_name(backup))
+                if pin is None:
+                    continue
                 with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
-                    path = Path(directory) / pin_name(backup)
-                    other.get(theirs.objects[path.name], path)
+                    path = Path(directory) / pin.name
+                    other.get(pin, path)
                     size, sha256, md5 = hash_file(path)
                     stored = _put(store, path.name, path, Digests(size, sha256, size, sha256, md5))
                 self._catalogue.add_stored(store.kind, stored)
@@ -141,6 +144,12 @@ class Pins:
             return Pin.model_validate_json(payload)
         except (ValueError, KeyError, TypeError, ValidationError):
             raise ManifestError(f"{path.name} is not a pin.") from None
+
+
+def _present(store: Store, history: History, name: str) -> StoredObject | None:
+    """An object that is really there: a list shows what was deleted for a while."""
+    listed = history.objects.get(name)
+    return None if listed is None else store.stat(name, listed.id)
 
 
 def _put(store: Store, name: str, path: Path, digests: Digests) -> StoredObject:

@@ -298,7 +298,7 @@ class Life(RuleBasedStateMachine):
         assert left == (keep | held) - {one.name for one in report.in_need}
         if report.problem is None and report.clearing is not None:
             watched = {stored.name for stored in report.clearing.waiting}
-            assert self.world.unreferenced(kind) == watched
+            assert self.world.unreferenced(kind) == watched - self.world.stores[kind].doubled()
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -327,7 +327,7 @@ class Life(RuleBasedStateMachine):
             policy = self.world.setting.policies[kind]
             keep = naively_kept(truth, policy, self.world.config.timezone, self.world.config.verified_kept)
             assert {backup.name for backup in truth.backups} == keep
-            assert self.world.unreferenced(kind) == set()
+            assert self.world.unreferenced(kind) | self.world.stores[kind].doubled() == set()
 
     def _able_to_back_up(self) -> None:
         """A store that can hold the newest complete backup beside a new one gets the new one."""

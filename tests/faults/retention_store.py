@@ -199,6 +199,11 @@ class MemoryStore:
     def names(self) -> set[str]:
         return {kept.stored.name for kept in self.kept.values()}
 
+    def doubled(self) -> set[str]:
+        """Names that two objects have."""
+        names = [kept.stored.name for kept in self.kept.values()]
+        return {name for name in names if names.count(name) > 1}
+
     def _forget(self, id_: str) -> None:
         gone = self.kept.pop(id_, None)
         if gone is not None and self.ghosts is not None:

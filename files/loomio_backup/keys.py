@@ -9,7 +9,7 @@ from pathlib import Path
 from loomio_backup import crypto, keyring
 from loomio_backup.credentials import IDENTITY, Credentials
 from loomio_backup.crypto import Identity
-from loomio_backup.errors import AgentError, CryptoError, WrongKey
+from loomio_backup.errors import AgentError, CryptoError, StoreDamaged, StoreNotFound, WrongKey
 from loomio_backup.manifest import Manifest, ObjectEntry
 from loomio_backup.stores.base import Store, StoredObject
 
@@ -66,11 +66,14 @@ class Keys:
         """
         if not self._texts:
             return False
-        rings = {
-            name: _fetched(store, stored)
-            for name, stored in objects.items()
-            if keyring.is_keyring(name) and stored.size <= keyring.MOST_BYTES and name not in self._tried
-        }
+        rings: dict[str, bytes] = {}
+        for name, stored in objects.items():
+            if keyring.is_keyring(name) and stored.size <= keyring.MOST_BYTES and name not in self._tried:
+                try:
+                    rings[name] = _fetched(store, stored)
+                except (StoreDamaged, StoreNotFound) as error:
+                    # A list may still show one that was removed; another may hold the same identities.
+                    self.problems.append(f"{name} is passed over: {error}")
         self._tried.update(rings)
         learned = False
         # One keyring's identities may open the next.

@@ -14,7 +14,14 @@ from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import KEYRING, Credentials
-from loomio_backup.errors import AgentError, CryptoError, KeyringError, StoreDamaged, StoreError
+from loomio_backup.errors import (
+    AgentError,
+    CryptoError,
+    KeyringError,
+    StoreDamaged,
+    StoreError,
+    StoreNotFound,
+)
 from loomio_backup.history import History, Reader
 from loomio_backup.keys import Keys, needed
 from loomio_backup.manifest import Manifest
@@ -22,7 +29,7 @@ from loomio_backup.objects import Digests, hash_file
 from loomio_backup.progress import bytes_text, say
 from loomio_backup.sending import Sender
 from loomio_backup.state import StateDirectory
-from loomio_backup.stores import Store
+from loomio_backup.stores import Store, StoredObject
 
 
 def run(config: Config, credentials: Credentials, repack: bool) -> int:
@@ -135,7 +142,12 @@ class Ring:
         """Bring the keyrings of a store up to date. Raises StoreError; it can be repeated."""
         if self._data is not None and self.name is not None:
             self._keep(self._data, self.name, store, history, sender)
-        others = [name for name in history.objects if keyring.is_keyring(name) and name != self.name]
+        # What is larger than any keyring is none, whatever it is called: it is not opened, and stays.
+        others = [
+            name
+            for name, stored in history.objects.items()
+            if keyring.is_keyring(name) and name != self.name and stored.size <= keyring.MOST_BYTES
+        ]
         if not others:
             return
         if self._keys.newest is None or store.append_only:
@@ -143,7 +155,7 @@ class Ring:
             say(f"{store.kind}: {', '.join(others)} stay: this Pi {why}")
             return
         self._keys.learn(store, history.objects)
-        found = {name: self._content(store, name) for name in others}
+        found = {name: self._content(store, history.objects[name]) for name in others}
         for name in replaced(found, self._held, self._wanted(history, catalogue)):
             store.delete(history.objects[name])
             catalogue.forget_stored(store.kind, name)
@@ -155,7 +167,7 @@ class Ring:
     def _keep(self, data: bytes, name: str, store: Store, history: History, sender: Sender) -> None:
         """Have the keyring in a store, and read it back."""
         stored = history.objects.get(name)
-        if stored is not None and _read(store, name) != data:
+        if stored is not None and not _holds(store, stored, data):
             say(f"{store.kind}: {name} is damaged, and put there anew")
             store.delete(stored)
             stored = None
@@ -164,8 +176,8 @@ class Ring:
                 path = Path(directory) / name
                 path.write_bytes(data)
                 size, sha256, md5 = hash_file(path)
-                sender.send(store, name, path, Digests(size, sha256, size, sha256, md5))
-            if _read(store, name) != data:
+                stored = sender.send(store, name, path, Digests(size, sha256, size, sha256, md5))
+            if not _holds(store, stored, data):
                 raise StoreDamaged(
                     f"{name} came back from {store.kind} as something else. The old keyrings were left as "
                     "they are. Type again: loomio-backup rotate-key"
@@ -178,12 +190,14 @@ class Ring:
             return None
         return set(needed((catalogue.load(summary) for summary in history.backups), self._present))
 
-    def _content(self, store: Store, name: str) -> set[str] | None:
+    def _content(self, store: Store, stored: StoredObject) -> set[str] | None:
         """The fingerprints of what a keyring in a store holds; None when no key of ours opens it."""
         try:
-            return {_fingerprint(text) for text in keyring.opened(_read(store, name), self._keys.texts, name)}
-        except CryptoError:
-            # What does not open, for whatever reason, is not ours to judge: it stays.
+            texts = keyring.opened(_read(store, stored), self._keys.texts, stored.name)
+            return {_fingerprint(text) for text in texts}
+        except (CryptoError, StoreDamaged, StoreNotFound):
+            # What does not open, for whatever reason, is not ours to judge: it stays. (Or a list still shows
+            # it, and it is gone.)
             return None
 
 
@@ -245,11 +259,19 @@ def _opened(data: bytes, identity: str) -> list[str]:
         ) from None
 
 
-def _read(store: Store, name: str) -> bytes:
+def _read(store: Store, stored: StoredObject) -> bytes:
     with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
-        path = Path(directory) / name
-        store.get(name, path)
+        path = Path(directory) / stored.name
+        store.get(stored, path)
         return path.read_bytes()
+
+
+def _holds(store: Store, stored: StoredObject, data: bytes) -> bool:
+    """Whether a store gives back exactly this keyring."""
+    try:
+        return _read(store, stored) == data
+    except (StoreDamaged, StoreNotFound):
+        return False
 
 
 def _fingerprint(identity: str) -> str:

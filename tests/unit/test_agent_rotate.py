@@ -192,6 +192,41 @@ def test_a_damaged_keyring_is_replaced_by_the_one_that_we_hold(desk: Desk) -> No
     assert path.read_bytes() == whole
 
 
+def test_a_keyring_that_drive_holds_damaged_is_replaced_too(desk: Desk) -> None:
+    desk.rotate(SECOND, FIRST, ring=[FIRST])
+    desk.run()
+    drive, lab = open_stores(desk.config, Credentials(desk.root))["drive"], LabDrive(desk.emulator.url)
+    before = drive.stat(desk.present())
+    assert before is not None
+    # What comes back has another hash than Drive says, each time it is asked for.
+    lab.fault("corrupt", times=2, match={"operation": "download"})
+    desk.run()
+    after = drive.stat(desk.present())
+    assert after is not None
+    assert after.id != before.id
+    desk.run()
+    assert desk.names() == _both(desk.present())
+
+
+def test_a_keyring_that_lists_do_not_show_yet_is_read_back_all_the_same(desk: Desk) -> None:
+    desk.rotate(SECOND, FIRST, ring=[FIRST])
+    lab = LabDrive(desk.emulator.url)
+    lab.fault("hide", times=None, seconds=3600, match={"name": "keyring_*"})
+    desk.run()
+    lab.clear_faults()
+
+
+def test_what_only_has_a_keyrings_name_is_never_opened(desk: Desk) -> None:
+    desk.rotate(SECOND, FIRST, ring=[FIRST])
+    disk = desk.root / "disk"
+    disk.mkdir()
+    huge = disk / f"{keyring.PREFIX}0123456789abcdef{keyring.SUFFIX}"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)  # more than any memory holds
+    desk.run()
+    assert desk.names()["local"] == sorted([desk.present(), huge.name])
+
+
 def test_a_store_that_fails_is_told_after_the_others_were_done(desk: Desk) -> None:
     desk.rotate(SECOND, FIRST, ring=[FIRST])
     LabDrive(desk.emulator.url).fault("status", times=None, match={"operation": "*create*"}, status=403)

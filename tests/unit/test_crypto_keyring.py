@@ -54,6 +54,20 @@ def _config(tmp_path: Path, public: str, *old: str) -> Config:
     )
 
 
+def test_a_keyring_that_cannot_be_had_hides_no_other(tmp_path: Path) -> None:
+    """One that a list still shows after it was removed, or that is cut short."""
+    folder, store = tmp_path / "disk", LocalFolder(tmp_path / "disk")
+    gone, cut = _ring(folder, [STRANGER], THIRD), _ring(folder, [FIRST, STRANGER], THIRD)
+    _ring(folder, [SECOND], THIRD)
+    listed = _listed(store)
+    (folder / gone).unlink()
+    (folder / cut).write_bytes(b"cut")
+    keys = Keys(THIRD)
+    assert keys.learn(store, listed)
+    assert keys.fingerprints == {_print(THIRD), _print(SECOND)}
+    assert sorted(text.split(" ")[0] for text in keys.problems) == sorted([gone, cut])
+
+
 def test_one_keyring_may_open_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     _ring(folder, [FIRST], SECOND)

@@ -16,6 +16,7 @@ from loomio_backup.credentials import Credentials
 from loomio_backup.errors import AgentError, KeyringError
 from loomio_backup.keys import Keys
 from loomio_backup.manifest import ObjectEntry, seal
+from loomio_backup.objects import Digests, hash_file
 from loomio_backup.rotate import replaced, report
 from loomio_backup.state import StateDirectory
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -216,15 +217,19 @@ def test_a_keyring_that_lists_do_not_show_yet_is_read_back_all_the_same(desk: De
     lab.clear_faults()
 
 
-def test_what_only_has_a_keyrings_name_is_never_opened(desk: Desk) -> None:
+def test_what_only_has_a_keyrings_name_is_never_fetched(desk: Desk) -> None:
     desk.rotate(SECOND, FIRST, ring=[FIRST])
-    disk = desk.root / "disk"
-    disk.mkdir()
-    huge = disk / f"{keyring.PREFIX}0123456789abcdef{keyring.SUFFIX}"
-    with huge.open("wb") as file:
-        file.truncate(1 << 40)  # more than any memory holds
     desk.run()
-    assert desk.names()["local"] == sorted([desk.present(), huge.name])
+    path = desk.root / f"{keyring.PREFIX}0123456789abcdef{keyring.SUFFIX}"
+    path.write_bytes(bytes(keyring.MOST_BYTES + 1))
+    size, sha256, md5 = hash_file(path)
+    drive, lab = open_stores(desk.config, Credentials(desk.root))["drive"], LabDrive(desk.emulator.url)
+    drive.put(path.name, path, Digests(size, sha256, size, sha256, md5))
+    lab.clear_log()
+    desk.run()
+    fetched = [line for line in lab.log() if line["operation"] == "download"]
+    assert len(fetched) == 1, "only the keyring that is really one"
+    assert desk.names()["drive"] == sorted([desk.present(), path.name])
 
 
 def test_a_store_that_fails_is_told_after_the_others_were_done(desk: Desk) -> None:

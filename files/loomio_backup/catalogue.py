@@ -71,7 +71,7 @@ class Run:
 
 class Catalogue(ObjectRecords):
     """The open catalogue, for any number of threads. `database` is for the modules that own a table:
-    appdata.py (`scan`), incremental.py (`packed`), prune.py (`removals`, `marks`), and others.
+    incremental.py (`packed`), prune.py (`removals`, `marks`), and others.
     """
 
     def __init__(self, path: Path) -> None:

@@ -26,12 +26,6 @@ CREATE TABLE packed (
     ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 TEXT NOT NULL,
     PRIMARY KEY (path, pack)
 ) WITHOUT ROWID;
--- App-data as the running backup finds it. Paths are the bytes that the kernel gives.
-CREATE TABLE scan (
-    path BLOB PRIMARY KEY, type TEXT NOT NULL, size INTEGER NOT NULL, mode INTEGER NOT NULL,
-    uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-    inode INTEGER NOT NULL, target BLOB, sha256 TEXT, pack TEXT
-) WITHOUT ROWID;
 """
 _SECOND = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

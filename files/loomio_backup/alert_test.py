@@ -1,11 +1,14 @@
 """`loomio-backup alert-test`: does every way to tell a person work?"""
 
 from loomio_backup import notify
+from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import AgentError, ConfigError
 from loomio_backup.notify import Message
 from loomio_backup.progress import say
+from loomio_backup.state import StateDirectory
+from loomio_backup.status import UNSENT
 
 _CORRECT = (
     "Correct alerts in the secrets file (loomio-pi secrets edit), run the setup deploy, then type: "
@@ -24,7 +27,11 @@ def run(config: Config, credentials: Credentials) -> int:
         "info",
     )
     ping = notify.ping(alerts, well=True)
-    deliveries = notify.send(alerts, test) + ([ping] if ping is not None else [])
+    messages = notify.send(alerts, test)
+    if all(delivery.error is None for delivery in messages):
+        with Catalogue(StateDirectory(config.state_directory).catalogue) as catalogue:
+            catalogue.set_meta(UNSENT, None)
+    deliveries = messages + ([ping] if ping is not None else [])
     for delivery in deliveries:
         say(f"{delivery.channel}: {delivery.error or 'worked'}")
     failed = [delivery for delivery in deliveries if delivery.error is not None]

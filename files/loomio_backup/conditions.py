@@ -243,11 +243,25 @@ class _Judge:
             return
         yield Condition(
             f"space-{store.store}",
-            _text(
-                what,
-                "Once it is full, the oldest backups go, so that new ones can be made.",
-                f"Make room there, or keep fewer backups (backup.{store.store}.retention in the settings).",
-            ),
+            _text(what, self._once_full(store)),
+        )
+
+    def _once_full(self, store: StoreStatus) -> str:
+        """What a full store means, and what to do before."""
+        drive = self._config.stores.drive
+        if store.append_only:
+            return (
+                "Once it is full, no backup can be stored there, because this Pi never deletes in it. On the "
+                "operator's machine type: loomio-pi prune"
+            )
+        if store.store == "drive" and drive is not None and drive.deletion == "trash":
+            return (
+                "Once it is full, no backup can be stored there, because what this Pi removes goes to the "
+                "trash of Drive, which counts, too. Empty it, or set backup.drive.deletion to delete."
+            )
+        return (
+            "Once it is full, the oldest backups go, so that new ones can be made. Make room there, or keep "
+            f"fewer backups (backup.{store.store}.retention in the settings)."
         )
 
     # -- words -----------------------------------------------------------------------------------------------

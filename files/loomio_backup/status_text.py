@@ -45,7 +45,10 @@ def run(config: Config, credentials: Credentials, as_json: bool) -> int:
         found = status.collect(config, credentials, state, catalogue, alerts)
     problems = [condition.text for condition in conditions(config, found)] + wrong
     if found.unsent is not None:
-        problems.append(f"The last message did not reach everybody: {found.unsent} It is tried again.")
+        problems.append(
+            f"The last message did not reach everybody: {found.unsent} When that is mended, try it out with: "
+            "loomio-backup alert-test"
+        )
     noted = notes(config, found, nobody=not alerts.any and not wrong)
     if as_json:
         print(json.dumps(document(found, problems, noted), indent=1))

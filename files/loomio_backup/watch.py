@@ -32,8 +32,8 @@ _TROUBLE = "watch-trouble"
 
 
 def run(config: Config, credentials: Credentials) -> int:
-    """The verb. Exit code 0: looked, and whoever had to be told was; 1: somebody could not be told. Raises
-    AgentError or OSError when it could not look; that has been told, too.
+    """The verb. Exit code 0: looked, and whoever had to be told was; 1: somebody could not be told, or the
+    figures not be written. Raises AgentError or OSError when it could not look; that has been told, too.
     """
     alerts = notify.load(credentials)
     try:
@@ -79,8 +79,21 @@ def _look(
     delivered = _tell(config, catalogue, alerts, tidings, found)
     delivered &= _ping(alerts, well=not wrong)
     if config.watch.prometheus_file is not None:
-        prometheus.write(found, len(alarms.open_alarms(catalogue)), config.watch.prometheus_file)
+        delivered &= _write_figures(found, len(alarms.open_alarms(catalogue)), config.watch.prometheus_file)
     return delivered
+
+
+def _write_figures(found: Status, alarms_open: int, path: Path) -> bool:
+    """Whether Prometheus got its figures. People have been told by now, whatever comes of it."""
+    try:
+        prometheus.write(found, alarms_open, path)
+    except OSError as error:
+        say(
+            f"{path}, which Prometheus reads, could not be written ({error.strerror}). The backups are not "
+            "concerned. Run the setup deploy again: it makes the directory"
+        )
+        return False
+    return True
 
 
 def _try_out(config: Config, credentials: Credentials, catalogue: Catalogue) -> None:
@@ -122,7 +135,10 @@ def _tell(config: Config, catalogue: Catalogue, alerts: Alerts, tidings: Tidings
     """Send what has to be told; whether it reached everybody. What reached nobody is sent again by the next
     look.
     """
-    if not tidings.any or not alerts.any:
+    if not alerts.any:
+        catalogue.set_meta(UNSENT, None)
+        return True
+    if not tidings.any:
         return True
     deliveries = notify.send(alerts, message(config, tidings))
     failed = [f"{delivery.channel} {delivery.error}" for delivery in deliveries if delivery.error is not None]

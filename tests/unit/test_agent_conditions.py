@@ -121,7 +121,14 @@ AUTH = {"problem": "Drive does not accept the token. Type: loomio-pi authorize",
             {"space-drive": ["full on 2026-12-01", "14.0 GB are free now"]},
         ),
         (status(drive=store("drive", full_on=date(2027, 3, 2))), {}),
-        (status(drive=store("drive", free_bytes=100_000_000)), {"space-drive": ["hardly any room"]}),
+        (
+            status(drive=store("drive", free_bytes=100_000_000)),
+            {"space-drive": ["hardly any room", "the oldest backups go", "backup.drive.retention"]},
+        ),
+        (
+            status(drive=store("drive", free_bytes=100_000_000, append_only=True)),
+            {"space-drive": ["no backup can be stored there", "loomio-pi prune"]},
+        ),
         # The Pi itself.
         (status(disk_free_bytes=500_000_000), {"disk": ["500 MB are free", "600 MB are needed"]}),
         (status(drive=store("drive", clock_apart_seconds=-400.0)), {"clock": ["differ by 6 min 40 s"]}),
@@ -152,6 +159,15 @@ def test_conditions(found_so: Status, expected: dict[str, list[str]]) -> None:
         assert title(key)
         assert rank(key) >= 0
         assert "  " not in found[key]
+
+
+def test_a_full_drive_that_keeps_a_trash_is_told_as_what_it_is() -> None:
+    assert CONFIG.stores.drive is not None
+    drive = CONFIG.stores.drive.model_copy(update={"deletion": "trash"})
+    config = CONFIG.model_copy(update={"stores": CONFIG.stores.model_copy(update={"drive": drive})})
+    [found] = conditions(config, status(drive=store("drive", free_bytes=0)))
+    assert "trash of Drive, which counts, too" in found.text
+    assert "the oldest backups go" not in found.text
 
 
 def test_in_plain_words() -> None:

@@ -16,8 +16,8 @@ help: ## this list
 drill: .venv/.complete ## rehearse the whole life in the lab (ARGS="--os bookworm --sudo-password --keep")
 	@$(BOOTSTRAP) lab $(PY) -m tests.lab.drill $(ARGS)
 
-test: .venv/.complete ## every test (ARGS is handed to pytest)
-	@$(BOOTSTRAP) lab $(PY) -m pytest $(ARGS)
+test: .venv/.complete ## every test, two at a time (ARGS is handed to pytest)
+	@$(BOOTSTRAP) lab $(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 faults: .venv/.complete ## every long series of faults; writes docs/reliability.md (ARGS="--series kills")
 	@$(BOOTSTRAP) lab $(PY) -m tests.faults $(ARGS)

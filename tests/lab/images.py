@@ -5,11 +5,15 @@ Every image that is built here is tagged with a hash of what it is built from, s
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .docker import LabError, docker, exists
@@ -20,9 +24,14 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 STACK_IMAGES = {"postgres:17": "postgres", "redis:8": "redis", "loomio/loomio:3.5": "loomio"}
 
 
+@functools.cache
 def base_image(release: str) -> str:
     """Return the name of a Debian base image of that release, pulling or building it when absent."""
-    name = f"debian:{release}"
+    with _one_at_a_time(f"debian-{release}"):
+        return _base_image(f"debian:{release}", release)
+
+
+def _base_image(name: str, release: str) -> str:
     if exists("image", name) or _pulled(name):
         return name
     if not shutil.which("mmdebstrap"):
@@ -49,17 +58,22 @@ def build(context: Path, name: str, *, parts: Sequence[str] = (".",), **argument
     `parts` are what of the context counts; the Dockerfile stands in the part NAME_image, or in the context.
     """
     tag = f"loomio-lab/{name}:{_content_hash(context, parts, arguments)}"
-    if exists("image", tag):
-        return tag
+    with _one_at_a_time(f"build-{name}"):
+        if not exists("image", tag):
+            _build(context, name, tag, arguments)
+    return tag
+
+
+def _build(context: Path, name: str, tag: str, arguments: Mapping[str, str]) -> None:
     print(f"lab: building the {name} image", flush=True)
     options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
     options += [f"--build-arg={key}" for key in PROXIES if key in os.environ]
     inner = context / f"{name}_image" / "Dockerfile"
     file = inner if inner.exists() else context / "Dockerfile"
     docker("build", "-q", "-t", tag, *options, "-f", str(file), str(context), timeout=1200)
-    return tag
 
 
+@functools.cache
 def stack_image(name: str) -> str:
     """Return an image to serve as `name` (such as postgres:17): the real one where it can be had.
 
@@ -69,6 +83,15 @@ def stack_image(name: str) -> str:
         return name
     base_image("trixie")
     return build(HERE / "images" / STACK_IMAGES[name], STACK_IMAGES[name])
+
+
+@contextmanager
+def _one_at_a_time(what: str) -> Iterator[None]:
+    """Tests run in several processes: the second one finds what the first one has made."""
+    path = Path(tempfile.gettempdir()) / f"loomio-lab-{os.getuid()}-{what}.lock"
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _pulled(name: str) -> bool:

@@ -130,6 +130,9 @@ class _Backup:
         )
         for warning in self._survey.warnings:
             capture.warn(warning)
+        self._publication.sender.make_room = lambda store, size: self._survey.make_more_room(
+            store, size, capture.scan.packs()
+        )
         dump = self._content(capture)
         manifest = self._manifest(name, capture, dump)
         new = self._publish(manifest, dump)
@@ -231,6 +234,7 @@ class _Backup:
         return new
 
     def _follow_up(self, manifest: Manifest, new: Summary) -> None:
+        self._publication.sender.make_room = None  # nothing goes for older backups
         self._leftovers.remove()
         aftermath = Aftermath(
             self._config,

@@ -7,6 +7,7 @@ from pathlib import Path
 from loomio_backup import room
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
+from loomio_backup.errors import StoreFull
 from loomio_backup.objects import Digests
 from loomio_backup.progress import Ticker, bytes_text
 from loomio_backup.stores.base import Store, StoredObject
@@ -24,6 +25,8 @@ class Sender:
         self._catalogue = catalogue
         self.reserve = 0
         """Bytes that the local store leaves free for what else is to pass through the spool."""
+        self.make_room: Callable[[Store, int], bool] | None = None
+        """Lets old backups go for so many bytes in a store, if any may; whether there is room then."""
 
     def send(
         self,
@@ -36,6 +39,16 @@ class Sender:
         """Store the file `path` as the object `name`, going on with what an earlier process began. Raises
         StoreError, and Stopped soon after `stop` is set.
         """
+        try:
+            return self._send(store, name, path, digests, stop)
+        except StoreFull:
+            if self.make_room is None or not self.make_room(store, digests.stored_size):
+                raise
+        return self._send(store, name, path, digests, stop)
+
+    def _send(
+        self, store: Store, name: str, path: Path, digests: Digests, stop: threading.Event | None
+    ) -> StoredObject:
         if store.kind == "local" and self._local is not None:
             room.require_local_store(self._local.path, name, digests.stored_size, self.reserve)
         # An id serves only once: the one of an upload that was begun has to serve on.

@@ -2,6 +2,8 @@
 one follows, and whether there is room for it.
 """
 
+import threading
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from loomio_backup import incremental, lineage, postgres, room
@@ -44,6 +46,7 @@ class Survey:
         self._sources = sources
         self._pruner = pruner
         self._attempts = Attempts(catalogue)
+        self._one_at_a_time = threading.Lock()
         self.warnings: list[str] = []
         self._read: dict[str, tuple[Store, History]] = {}
         self.own = Lineage("", 0, 0, None)
@@ -81,13 +84,28 @@ class Survey:
         needed = sum(entry.stored_size for entry in last.objects if entry.kind not in ("pack", "index"))
         reserve = max(entry.stored_size for entry in last.objects)
         self._publication.sender.reserve = reserve
-        relied_on = {entry.name for entry in last.objects} | set(self._attempts.waiting())
         for kind, store in self._publication.working.items():
-            report = self._pruner.make_room(kind, self.histories, needed, reserve, relied_on)
+            report = self._pruner.make_room(kind, self.histories, needed, reserve, self._relied_on())
             with self._publication.giving_up(kind):
                 if room.shortage(store, needed, reserve) > 0:
                     raise StoreFull(report.problem or "there is no room for another backup.")
         self.look()  # at a store that was called in because no other has room
+
+    def make_more_room(self, store: Store, needed: int, relied_on: Iterable[str]) -> bool:
+        """Like `make_room`, for an object of the backup in the making, which relies on these packs, too: what
+        it will take cannot be told before. Whether there is room then. For any thread.
+        """
+        with self._one_at_a_time:
+            histories = {kind: (one.clone(), history) for kind, (one, history) in self.histories.items()}
+            reserve = self._publication.sender.reserve
+            in_use = {*self._relied_on(), *relied_on}
+            self._pruner.make_room(store.kind, histories, needed, reserve, in_use)
+            return room.shortage(histories[store.kind][0], needed, reserve) == 0
+
+    def _relied_on(self) -> set[str]:
+        """What the new backup may need, whatever else goes."""
+        last = [] if self.predecessor is None else self.predecessor.objects
+        return {entry.name for entry in last} | set(self._attempts.waiting())
 
     def learn_index(self) -> None:
         """After the catalogue was lost, or a restore: what the packs hold is in the last backup's index."""

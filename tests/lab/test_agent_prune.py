@@ -99,4 +99,11 @@ def test_a_full_disk_makes_room_for_new_backups_until_pins_are_in_the_way(tmp_pa
         pi.must("unpin", kept[0])
         pi.must("run")
         assert _names(pi, "local")[:-1] == kept[1:]
+        # What new files take shows only when they are packed: then, too, there is room to be made.
+        for name in kept[1:]:
+            pi.must("unpin", name)
+        newest = _names(pi, "local")[-1]
+        (pi.uploads / "film").write_bytes(os.urandom(45_000_000))
+        assert pi.must("run").count("have to be freed for the next backup") == 2
+        assert _names(pi, "local")[-2] == newest
         pi.must("check", "--all", "--read-data")

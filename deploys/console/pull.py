@@ -15,6 +15,7 @@ from inventories.validation import SettingsError
 from loomio_backup import bundle, clock, crypto, keyring, pruning, recovery_md
 from loomio_backup.config import LocalStore, Stores
 from loomio_backup.credentials import IDENTITY
+from loomio_backup.errors import CryptoError
 from loomio_backup.manifest import Manifest, is_manifest
 from loomio_backup.objects import Digests, hash_file, read_object
 from loomio_backup.progress import bytes_text, say, seconds_text
@@ -127,7 +128,13 @@ def _pull(source: Source, directory: Path, operator: Operator, read_data: bool) 
         if (ring := operator.secrets.encryption.keyring) is not None:
             _put_keyring(ring, directory, incoming)
         if (newest := report.newest) is not None:
-            _write_page(newest, directory, keys)
+            try:
+                _write_page(newest, directory, keys)
+            except CryptoError as error:
+                report.problems.append(
+                    f"RECOVERY.md in the copy was not written anew: {error} To find and mend what is damaged "
+                    "here, type: loomio-pi pull --read-data"
+                )
     said = "No backup is complete here." if newest is None else f"The newest is {_described(newest)}."
     say(
         f"{len(report.backups)} backups are complete here. {said} {report.fetched} objects "

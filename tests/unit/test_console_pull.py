@@ -463,6 +463,22 @@ def test_the_command(desk: Desk, drive: base.Store, pi: PiBackups) -> None:
     assert "local: " in done.stdout
 
 
+def test_damage_in_the_newest_settings_hides_no_other_problem(
+    desk: Desk, drive: base.Store, pi: PiBackups
+) -> None:
+    pi.send_to(drive)
+    assert desk.type("loomio-pi", "pull").code == 0
+    flip(desk.folder / "my copy" / pi.made[-1].only("config").name)
+    remove(drive, pi.made[0].only("database").name)
+    done = desk.type("loomio-pi", "pull")
+    assert done.code == 1
+    assert f"{pi.made[0].name} is not complete at the source" in done.stderr
+    assert "RECOVERY.md in the copy was not written anew" in done.stderr
+    assert "loomio-pi pull --read-data" in done.stderr
+    remedied = desk.type("loomio-pi", "pull", "--read-data")
+    assert "RECOVERY.md" not in remedied.stderr
+
+
 def test_the_keyring_comes_from_the_secrets(desk: Desk, drive: base.Store, pi: PiBackups) -> None:
     text, _ = rotated(decrypted(desk.secrets, PASSPHRASE), [], signing=False)
     desk.secrets.write_bytes(operator_desk.encrypted(text))

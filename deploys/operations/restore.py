@@ -82,5 +82,5 @@ def _lend(host: Host, identity: str, path: str, arguments: dict[str, object]) ->
     file = shlex.quote(path)
     # Through standard input, which is never printed; rm: a leftover could be readable.
     script = f"umask 077 && rm -f {file} && cat > {file}"
-    done, _output = host.run_shell_command(StringCommand(script), _stdin=f"{identity}\n", **arguments)
+    done, _output = host.run_shell_command(StringCommand(script), **{**arguments, "_stdin": f"{identity}\n"})
     return done

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loomio_backup import appdata, bundle, crypto, docker, incremental, index, legacy, packs, room
+from loomio_backup import appdata, bundle, crypto, docker, incremental, index, legacy, packs, postgres, room
 from loomio_backup.attachments import Attachments
 from loomio_backup.attempt import Attempts
 from loomio_backup.catalogue import Catalogue
@@ -52,6 +52,7 @@ def database_helper(config: Config, spool: Path) -> Iterator[Helper]:
     work.mkdir(mode=0o700)
     password = bundle.database_password(config.stack_env_file)
     with docker.helper(config.project, container, config.database.user, password, work) as helper:
+        postgres.wait_until_up(helper)
         yield helper
     work.rmdir()
 

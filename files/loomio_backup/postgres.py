@@ -6,11 +6,14 @@ Every query returns JSON, so that no name, however odd, can be misread.
 # ruff: noqa: S608
 # Names in these queries come from PostgreSQL itself (format %I) or are quoted by psql.literal.
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from loomio_backup.docker import Helper
+from loomio_backup.errors import SourceError
+from loomio_backup.progress import Ticker
 from loomio_backup.psql import Session, literal, session
 
 MAINTENANCE_DATABASE = "postgres"
@@ -28,6 +31,28 @@ WHERE c.relkind IN ({kinds}) AND c.relpersistence <> 't'
                   AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1::text COLLATE "C"
 """
+
+
+# After a power cut a database has to read its log first, which can take minutes from an SD card. What does
+# not even listen is not on its way up: soon after its container was started it is.
+_STARTING_SECONDS, _SILENT_SECONDS = 600, 15
+_STARTING, _SILENT = 1, 2
+"""Exit codes of pg_isready(1)."""
+
+
+def wait_until_up(helper: Helper) -> None:
+    """Let a server that is starting finish that. Raises SourceError when it does not get there."""
+    began, ticker = time.monotonic(), Ticker("database")
+    while (code := helper.start("exec pg_isready -q -t 5").wait()) in (_STARTING, _SILENT):
+        waited = time.monotonic() - began
+        if waited > (_STARTING_SECONDS if code == _STARTING else _SILENT_SECONDS):
+            what = "is still starting up" if code == _STARTING else "does not answer"
+            raise SourceError(
+                f"the database {what} after {waited:.0f} s. Earlier backups are untouched. Look at its log "
+                "(docker compose logs --tail 50 db), then run the same again."
+            )
+        ticker.tick(f"starting up, waited {waited:.0f} s")
+        time.sleep(0.5)
 
 
 @dataclass(frozen=True)

@@ -285,5 +285,6 @@ class _Restore:
         work.mkdir(mode=0o700)
         password = bundle.database_password(config.stack_env_file)
         with docker.helper(config.project, container, config.database.user, password, work) as helper:
+            postgres.wait_until_up(helper)
             yield helper
         work.rmdir()

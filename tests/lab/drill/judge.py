@@ -41,7 +41,7 @@ def judge(rehearsal: Rehearsal) -> None:
 
 
 def agent_status(pi: Pi, restored: str) -> tuple[list[str], list[str]]:
-    """What `loomio-backup status` says is wrong on the recovered Pi, and what is wrong with that."""
+    """What `loomio-backup status` has to say on the recovered Pi, and what is wrong with that."""
     done = subprocess.run(
         ["docker", "exec", pi.name, "loomio-backup", "status", "--json"], capture_output=True, timeout=120
     )
@@ -51,8 +51,8 @@ def agent_status(pi: Pi, restored: str) -> tuple[list[str], list[str]]:
         return [], [f"loomio-backup status ended with {done.returncode}: {done.stderr.decode()}"]
     drive = next((store for store in found["stores"] if store["store"] == "drive"), None)
     if drive is None or drive["newest"] != restored:
-        return found["problems"], [f"status does not know {restored} in Drive: {drive}"]
-    return found["problems"] or ["all is well"], []
+        return found["problems"] + found["notes"], [f"status does not know {restored} in Drive: {drive}"]
+    return found["problems"] + found["notes"] or ["nothing is wrong"], []
 
 
 def _note(rehearsal: Rehearsal, found: Comparison) -> None:

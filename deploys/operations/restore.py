@@ -40,7 +40,7 @@ def restored(
     Fails where it would replace live data, unless `replace` says that it may go, or `finish` that a restore
     which has begun to replace it was interrupted. An active unit is followed, never started twice. `options`
     is the unit's file of options. An `identity` that is not on the Pi is put into the file `lent_identity`,
-    which the unit removes as it starts.
+    which the unit removes when it ends.
     """
     arguments = own_arguments(host)
 

@@ -32,7 +32,7 @@ RESTORE_JOURNAL = f"{AGENT_STATE}/restore-journal.json"
 RESTORE_RESULT = f"{AGENT_STATE}/restore-result.json"
 #: Options of the next restore; gone with a reboot.
 RESTORE_OPTIONS = "/run/loomio-restore.env"
-#: With an offline key: the identity, lent for the moment in which systemd hands it to the restore.
+#: With an offline key: the identity, lent for as long as a restore takes.
 LENT_IDENTITY = "/run/loomio-restore.identity"
 
 BACKUP_SERVICE = "loomio-backup.service"

@@ -43,7 +43,7 @@ NEEDED = ("write_state", "ask_clock", "resolve_names", "listen_locally")
 _COMPANIONS = ("ReadWritePaths", "SystemCallErrorNumber", "UMask")
 #: What the unit does, and for whom it steps aside.
 _WORK = (
-    *("Type", "ExecStart", "ExecStartPre", "Environment", "EnvironmentFile", "LoadCredential"),
+    *("Type", "ExecStart", "ExecStopPost", "Environment", "EnvironmentFile", "LoadCredential"),
     *("TimeoutStartSec", "Nice", "IOSchedulingClass", "IOSchedulingPriority", "CPUWeight", "IOWeight"),
     *("RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve", "OOMScoreAdjust"),
     *("MemoryHigh", "MemoryMax", "BindPaths", "BindReadOnlyPaths"),

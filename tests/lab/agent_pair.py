@@ -12,7 +12,7 @@ from typing import Any
 from loomio_backup.config import DriveStore
 from loomio_backup.stores.drive import DriveFolder
 
-from .agent_site import Outcome, Site, site
+from .agent_site import Outcome, Site
 from .drive import DriveEmulator, LabDrive
 
 KINDS = {
@@ -87,13 +87,16 @@ def kinds(names: set[str]) -> list[str]:
 
 
 @contextmanager
-def pair(root: Path, project: str, local: bool = True, **drive: Any) -> Iterator[Pair]:
-    """A running pair; `drive` are settings of the Drive store."""
+def pair(root: Path, database: Site, local: bool = True, **drive: Any) -> Iterator[Pair]:
+    """A pair whose Pi has the (filled) database of another one, which several tests may share; `drive` are
+    settings of the Drive store.
+    """
     with DriveEmulator(root / "drive") as emulator:
         lab = LabDrive(emulator.url)
-        secret = lab.register_user()
+        secret = json.dumps(lab.register_user())
         disk = root / "disk" if local else None
         settings = DriveStore(api_root=emulator.url, token_uri=lab.token_uri, **drive)
-        with site(root / "pi", project, local=disk, drive=settings, drive_secret=json.dumps(secret)) as pi:
-            pi.fill()
-            yield Pair(pi, disk, lab)
+        pi = Site(root / "pi", database.project, local=disk, drive=settings, drive_secret=secret)
+        pi.container = database.container
+        pi.fill_files()
+        yield Pair(pi, disk, lab)

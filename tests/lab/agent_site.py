@@ -157,6 +157,10 @@ class Site:
     def fill(self) -> None:
         """A little of everything: odd types and names, roles, properties, files of every kind."""
         self.sql(_SAMPLE)
+        self.fill_files()
+
+    def fill_files(self) -> None:
+        """The files of it."""
         self.attach("abcdefgh", b"attachment")
         deep = self.uploads / "deep" / "er 🎉"
         deep.mkdir(parents=True)

@@ -10,16 +10,24 @@ from pathlib import Path
 import pytest
 
 from .agent_pair import Pair, kinds, pair
-from .agent_site import site
+from .agent_site import Site, site
 
 pytestmark = pytest.mark.lab
 
 ONLY_THE_NEW = ["config", "dump", "manifest"]
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One database for all tests here, none of which changes it."""
+    with site(tmp_path_factory.mktemp("database") / "pi", "agent-inc", local=Path("/nowhere")) as made:
+        made.fill()
+        yield made
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Pair]:
-    with pair(tmp_path, "agent-inc") as running:
+def made(tmp_path: Path, database: Site) -> Iterator[Pair]:
+    with pair(tmp_path, database) as running:
         (running.pi.uploads / "more").write_bytes(os.urandom(100_000))
         running.pi.must("run")
         yield running
@@ -171,8 +179,8 @@ def test_a_list_that_lags_behind_costs_nothing(made: Pair) -> None:
     made.pi.must("check", "--store", "drive")
 
 
-def test_a_manifest_that_somebody_removed_is_missed(tmp_path: Path) -> None:
-    with pair(tmp_path, "agent-inc4", local=False) as made:
+def test_a_manifest_that_somebody_removed_is_missed(tmp_path: Path, database: Site) -> None:
+    with pair(tmp_path, database, local=False) as made:
         made.pi.must("run")
         made.pi.must("run")
         newest, first = made.backups()

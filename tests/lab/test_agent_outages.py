@@ -12,15 +12,23 @@ import pytest
 from loomio_backup.config import Retention
 
 from .agent_pair import Pair, kinds, pair
-from .agent_site import Site
+from .agent_site import Site, site
 from .docker import wait_until
 
 pytestmark = pytest.mark.lab
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One database for all tests here, none of which changes it."""
+    with site(tmp_path_factory.mktemp("database") / "pi", "agent-out", local=Path("/nowhere")) as made:
+        made.fill()
+        yield made
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Pair]:
-    with pair(tmp_path, "agent-out") as running:
+def made(tmp_path: Path, database: Site) -> Iterator[Pair]:
+    with pair(tmp_path, database) as running:
         yield running
 
 
@@ -80,8 +88,8 @@ def test_what_was_removed_on_purpose_does_not_come_again(made: Pair) -> None:
     assert _in_drive(made) == [2, 3]
 
 
-def test_an_interrupted_upload_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    with pair(tmp_path, "agent-out2", local=False, upload_limit_bytes=4_000_000) as made:
+def test_an_interrupted_upload_goes_on_where_it_stopped(tmp_path: Path, database: Site) -> None:
+    with pair(tmp_path, database, local=False, upload_limit_bytes=4_000_000) as made:
         (made.pi.uploads / "large").write_bytes(os.urandom(30_000_000))
         agent = made.pi.start_agent("run")
         wait_until(lambda: _pack_bytes(made) > 12_000_000, "some of the pack in Drive", every=0.05)
@@ -102,8 +110,8 @@ def _pack_bytes(made: Pair) -> int:
     return sum(size for name, size in made.sent().items() if name.startswith("app-data_"))
 
 
-def test_the_first_backup_into_drive_alone_begins_with_the_database(tmp_path: Path) -> None:
-    with pair(tmp_path, "agent-out3", local=False) as made:
+def test_the_first_backup_into_drive_alone_begins_with_the_database(tmp_path: Path, database: Site) -> None:
+    with pair(tmp_path, database, local=False) as made:
         made.pi.must("run")
         order = [name for name in made.sent() if not name.startswith("RECOVERY")]
         assert order[0].endswith(".dump.zst.age")
@@ -180,9 +188,9 @@ def test_an_unmounted_volume_is_no_empty_one(made: Pair) -> None:
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
 def test_a_copy_that_is_interrupted_goes_on_with_the_next_backup(
-    tmp_path: Path, signal_: signal.Signals
+    tmp_path: Path, database: Site, signal_: signal.Signals
 ) -> None:
-    with pair(tmp_path, "agent-out4", upload_limit_bytes=4_000_000) as made:
+    with pair(tmp_path, database, upload_limit_bytes=4_000_000) as made:
         (made.pi.uploads / "large").write_bytes(os.urandom(30_000_000))
         agent = made.pi.start_agent("run")
         wait_until(lambda: _pack_bytes(made) > 8_000_000, "some of the pack in Drive", every=0.05)

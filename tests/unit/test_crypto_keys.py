@@ -91,7 +91,11 @@ def test_signing_is_ed25519_of_rfc_8032() -> None:
     assert base64.b64decode(signature).hex() == expected
 
 
-@pytest.mark.parametrize("key", ["", "AAAA", "not base64", crypto.generate_identity()])
+@pytest.mark.parametrize(
+    "key",
+    ["", "AAAA", "not base64", crypto.generate_identity()],
+    ids=["nothing", "short", "text", "identity"],
+)
 def test_what_is_no_signing_key_is_refused_without_repeating_it(key: str) -> None:
     with pytest.raises(KeyFileError) as caught:
         crypto.sign(key, b"data")

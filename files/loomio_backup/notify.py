@@ -18,11 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from requests.adapters import HTTPAdapter, Retry
 
 from loomio_backup import mail
-from loomio_backup.credentials import Credentials
+from loomio_backup.credentials import ALERTS, Credentials
 from loomio_backup.errors import ConfigError
 from loomio_backup.mail import MailAccount, MailFailed
 
-ALERTS = "alerts.json"
 _TIMEOUT = 10  # seconds, for each try
 _LONGEST_BODY = 3000
 """Characters: some services refuse longer messages (Telegram's limit is 4096)."""

@@ -268,6 +268,10 @@ def test_settings_that_need_a_secret() -> None:
     together(drive, with_value("credentials", DRIVE))
     with pytest.raises(SettingsError, match=r"drive\.credentials is missing, .* loomio-pi secrets edit"):
         together(drive, TEXT)
+    older = SETTINGS + "backup: {format: fernet}\n"
+    together(older, with_value("legacy_passphrase", "old words"))
+    with pytest.raises(SettingsError, match=r"encryption\.legacy_passphrase is missing, .* format: fernet"):
+        together(older, TEXT)
     mail = SETTINGS + "  smtp: {server: mail.example.org, username: me}\n"
     together(mail, with_value("smtp_password", "hunter2"))
     with pytest.raises(SettingsError, match=r"app\.smtp_password is missing"):

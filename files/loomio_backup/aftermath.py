@@ -68,11 +68,20 @@ class Aftermath:
         return within and room.shortage(store, size, self._publication.sender.reserve) == 0
 
     def _copy(self, manifest: Manifest, store: Store) -> None:
+        lost = next((entry.name for entry in manifest.objects if not self._is_held(entry.name)), None)
+        if lost is not None:
+            # Before anything is sent: the same would happen with every run.
+            say(f"{store.kind}: {manifest.name} was passed over: no store holds {lost}, which it needs")
+            return
         try:
             self._replication.copy(manifest, store)
         except (NotToBeHad, StoreConflict) as error:
             # The store itself is well, and the newest backup is in it.
             say(f"{store.kind}: {manifest.name} was passed over: {error}")
+
+    def _is_held(self, name: str) -> bool:
+        found = [self._catalogue.believed(kind, name) for kind in self._histories]
+        return any(known is not None and known.state == "confirmed" for known in found)
 
     def look_for_ruins(self, manifest: Manifest) -> None:
         """Compare the new backup with those before it. When much is gone, the older ones are pinned and

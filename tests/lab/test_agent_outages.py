@@ -77,6 +77,24 @@ def _name(made: Pair, sequence: int) -> str:
     return f"drive: gets {name}"
 
 
+def test_a_backup_that_lost_an_object_is_not_begun_to_be_copied(made: Pair) -> None:
+    assert made.disk is not None
+    made.pi.must("run")
+    made.cut_off()
+    passing, before = made.pi.uploads / "passing", made.on_disk()
+    passing.write_bytes(os.urandom(5000))
+    made.fails("run")
+    [pack] = [name for name in made.on_disk() - before if name.startswith("app-data_")]
+    passing.unlink()
+    (made.disk / pack).unlink()
+    made.drive.clear_faults()
+    made.drive.clear_log()
+    broken = made.backups("--store", "local")[0]["name"]
+    output = made.pi.must("run")
+    assert f"drive: {broken} was passed over: no store holds {pack}, which it needs" in output
+    assert not [name for name in made.sent() if name.startswith(broken)]
+
+
 def test_what_was_removed_on_purpose_does_not_come_again(made: Pair) -> None:
     made.pi.must("run")
     made.pi.must("run")

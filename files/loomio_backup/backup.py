@@ -107,12 +107,13 @@ class _Backup:
 
     def make(self) -> Manifest:
         self._refuse_half_restored()
-        room.require_spool(self._state.spool)
         docker.remove_leftover_helpers(self._config.project)
         self._wait_for_clock()
         self._leftovers.end()
         self._survey.look()
         self._survey.make_room()
+        # Only now: what a killed run left in the spool is gone, and so are old backups on the same disk.
+        room.require_spool(self._state.spool)
         self._publication.settle()
         self._survey.learn_index()
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from loomio_backup.config import Retention
+from loomio_backup import room
+from loomio_backup.config import Retention, Watch
 
 from .agent_disk import small_disk
 from .agent_pair import Pair, pair
@@ -38,8 +39,10 @@ def _keep(pi: Site, retention: Retention) -> None:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Pair]:
-    with pair(tmp_path, "agent-prune") as running:
-        yield running
+    with site(tmp_path / "database", "agent-prune", local=Path("/nowhere")) as database:
+        database.fill()
+        with pair(tmp_path, database) as running:
+            yield running
 
 
 def test_what_is_left_is_whole_and_restores(made: Pair) -> None:
@@ -106,4 +109,33 @@ def test_a_full_disk_makes_room_for_new_backups_until_pins_are_in_the_way(tmp_pa
         (pi.uploads / "film").write_bytes(os.urandom(45_000_000))
         assert pi.must("run").count("have to be freed for the next backup") == 2
         assert _names(pi, "local")[-2] == newest
+        pi.must("check", "--all", "--read-data")
+
+
+def test_a_disk_that_others_fill_gets_room_from_old_backups(tmp_path: Path) -> None:
+    """Spool and local store share it, as on an SD card: below the floor no backup is begun, unless old ones
+    can go; and what a killed run left in the spool is no reason either.
+    """
+    with (
+        small_disk(tmp_path / "card", 1_800_000) as card,
+        site(tmp_path / "pi", "agent-prune3", local=card / "backups") as pi,
+    ):
+        calm = Watch(collapse_percent=0)  # that the films go is no alarm here
+        pi.write_config(pi.config.model_copy(update={"state_directory": card / "state", "watch": calm}))
+        pi.fill()
+        _keep(pi, Retention(days=3650))
+        for number in range(10):
+            (pi.uploads / f"film {number}").write_bytes(os.urandom(64_000_000))
+        pi.must("run")
+        for number in range(10):
+            (pi.uploads / f"film {number}").unlink()
+        pi.must("run")
+        second = _names(pi, "local")[1]
+        (card / "of others").write_bytes(bytes(700_000_000))
+        (card / "state" / "spool" / f"{second}.dump.zst.age").write_bytes(bytes(50_000_000))
+        assert room.free(card) < room.FLOOR
+        pi.must("run")
+        assert _names(pi, "local")[0] == second
+        assert len(_names(pi, "local")) == 2
+        assert room.free(card) > room.FLOOR
         pi.must("check", "--all", "--read-data")

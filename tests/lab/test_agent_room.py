@@ -45,6 +45,7 @@ def test_a_full_disk_of_the_local_store_does_not_cost_the_one_in_drive(
 
 def test_a_spool_without_room_fails_before_anything_is_made(tmp_path: Path) -> None:
     with site(tmp_path / "pi", "agent-room2", local=tmp_path / "disk") as pi:
+        pi.fill()
         pi.must("run")
         with small_disk(pi.root / "state2", 400_000) as state:
             pi.write_config(pi.config.model_copy(update={"state_directory": state}))

@@ -17,8 +17,8 @@ from typing import Any
 
 from deploys.facts.compose import ComposeState, Container
 from deploys.facts.machine import Machine
-from deploys.steps import agent_archive, agent_config, docker, schedule
-from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS, RESTORE_SERVICE
+from deploys.steps import agent_archive, agent_config, docker, monitoring, schedule
+from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS, METRICS_FILE, NETDATA, RESTORE_SERVICE
 from deploys.steps.preflight import Target
 from inventories.secrets import Secrets, checked
 from inventories.settings import Settings, load_settings
@@ -135,15 +135,23 @@ class ConvergedPi(ScriptedPi):
         if settings.docker.source == "docker":
             contents[docker.KEYRING] = settings.docker.apt_key.read_text()
             contents[docker.SOURCES] = docker.sources(target)
+        if settings.monitoring.netdata:
+            for path, (name, _) in monitoring.NETDATA_FILES.items():
+                contents[path] = (NETDATA / name).read_text()
+            contents[monitoring.NETDATA_PATH] = f"{METRICS_FILE}\n"
         files: list[Answer] = []
         for path, text in contents.items():
             mode = "-rw-r-----" if path.endswith("config.yml") else "-rw-r--r--"
+            mode = "-rwxr-xr-x" if path.endswith(".plugin") else mode
             files += [(rf"stat -c .*{re.escape(path)}( |$)", stat_line(path, mode)), sha1_answer(path, text)]
         directories = {
             stack: ("pi", "755"),
             "/opt/loomio-backup": ("root", "755"),
             "/etc/apt/keyrings": ("root", "755"),
             AGENT_SETTINGS: ("root", "755"),
+            METRICS_FILE.rpartition("/")[0]: ("root", "755"),
+            **{path.rpartition("/")[0]: ("root", "755") for path in monitoring.NETDATA_FILES},
+            monitoring.NETDATA_SETTINGS: ("root", "755"),
         }
         for path in (
             "/var/lib/loomio-backup",

@@ -49,3 +49,10 @@ def test_what_is_turned_off_goes(tmp_path: Path) -> None:
     done = ConvergedPi(tmp_path).deploy("setup")
     assert "Monitoring | Remove /etc/netdata/health.d/loomio_backup.conf" in done.operations
     assert done.planned == []
+
+
+def test_a_second_setup_changes_nothing(tmp_path: Path) -> None:
+    done = ConvergedPi(tmp_path, settings={"monitoring": {"netdata": True}}).deploy("setup")
+    assert done.code == 0, done.output
+    assert done.planned == []
+    assert set(NETDATA) <= set(done.operations)

@@ -49,7 +49,7 @@ def look(catalogue: Catalogue, holding: Holding, in_need: bool = False) -> Clear
     latest = max((moment for moment in moments if moment <= now + CLOCKS), default=None)
     ripe: list[StoredObject] = []
     waiting: list[StoredObject] = []
-    for stored in _unreferenced(catalogue, holding):
+    for stored in unneeded(catalogue, holding):
         marked = marks.get((stored.name, stored.id or ""))
         old = marked is not None and marked <= now - WAIT
         outlived = marked is not None and latest is not None and latest > marked
@@ -81,7 +81,8 @@ def clear(catalogue: Catalogue, remover: Remover, holding: Holding, in_need: boo
     return found
 
 
-def _unreferenced(catalogue: Catalogue, holding: Holding) -> list[StoredObject]:
+def unneeded(catalogue: Catalogue, holding: Holding) -> list[StoredObject]:
+    """Objects of ours that no backup needs, marked or not."""
     history = holding.history
     backups = {summary.name for summary in history.backups}
     found = [stored for stored in history.objects.values() if not _needed(stored.name, backups, holding)]

@@ -5,9 +5,10 @@ Whatever is interrupted is finished by the next prune (removal.py). A backup is 
 store that cannot be pruned is a problem to be told, and does not fail a backup.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loomio_backup import clearing, emergency, retention, room
 from loomio_backup.catalogue import Catalogue
@@ -22,7 +23,7 @@ from loomio_backup.progress import bytes_text, say
 from loomio_backup.removal import Remover
 from loomio_backup.retention import Decision, Plan
 from loomio_backup.state import StateDirectory
-from loomio_backup.stores import Store
+from loomio_backup.stores import Store, StoredObject
 
 Histories = Mapping[str, tuple[Store, History]]
 """The stores that can be reached, and what they hold, by their kinds."""
@@ -113,12 +114,14 @@ class Pruner:
         report = Report(kind)
         with _told(report):
             store, history = histories[kind]
-            short = self._short(store, history, needed, reserve, report)
-            if short > 0:
-                self._tell(f"{kind}: {bytes_text(short)} have to be freed for the next backup")
+            short = self._short(store, needed, reserve, report)
+            over = needed + sum(stored.size for stored in _ours(history)) - self._limit(store)
+            if short > 0 or over > 0:
+                self._tell(f"{kind}: {bytes_text(max(short, over))} have to be freed for the next backup")
                 holding = self._observe(kind, histories, report, in_use)
                 self._ordinary(holding, report, in_need=True)
                 self._emergency(holding, histories, report, short - report.freed)
+                self._emergency(holding, histories, report, needed + self._over_limit(holding), limited=True)
         return report
 
     # -- one store -------------------------------------------------------------------------------------------
@@ -128,10 +131,10 @@ class Pruner:
         with _told(report):
             holding = self._observe(kind, histories, report)
             self._ordinary(holding, report)
-            over = self._over_limit(holding.store, holding.history)
+            over = self._over_limit(holding)
             if dry_run and report.plan is not None:
                 over -= emergency.freed_by(holding.state, {one.name for one in report.plan.removals})
-            self._emergency(holding, histories, report, over)
+            self._emergency(holding, histories, report, over, limited=True)
             if not dry_run and (holding.state.barred is None or holding.store.append_only):
                 others = {other: histories[other] for other in histories if other != kind}
                 self._pins.spread(holding.store, holding.history, others)
@@ -172,19 +175,23 @@ class Pruner:
             return
         for decision in plan.removals:
             self._remove(holding, decision, report)
-        report.clearing = clearing.clear(self._catalogue, self._remover, holding, in_need)
-        for stored in report.clearing.ripe:
-            report.freed += stored.size
-            self._tell(f"{report.store}: {stored.name} removed: nothing needs it")
+        self._clear(holding, report, in_need)
 
-    def _emergency(self, holding: Holding, histories: Histories, report: Report, needed: int) -> None:
+    def _emergency(
+        self, holding: Holding, histories: Histories, report: Report, needed: int, limited: bool = False
+    ) -> None:
+        """Remove what has to go for `needed` bytes; `limited`: bytes of the limit that the settings set."""
         if needed <= 0:
             return
         others = {kind: histories[kind] for kind in histories if kind != holding.store.kind}
-        state = self._observer.in_need(holding, others).left
+        holding = self._observer.in_need(holding, others)
+        state = holding.left
         if report.dry_run and report.plan is not None:
             gone = {decision.name for decision in report.plan.removals}
             state = state.without(gone)
+        if limited:
+            # Shared objects that have to wait no longer count.
+            state = replace(state, deferred=False, missing=(), unreadable=())
         plan = emergency.make_room(
             state,
             self._observer.policy(holding.store),
@@ -192,11 +199,21 @@ class Pruner:
             self._settings.verified_kept,
             needed,
         )
-        report.in_need = plan.removals
+        report.in_need += plan.removals
         report.problem = plan.problem or report.problem
         if not report.dry_run:
             for decision in plan.removals:
                 self._remove(holding, decision, report)
+            if plan.removals and report.plan is not None and report.plan.stopped is None:
+                self._clear(holding, report)
+
+    def _clear(self, holding: Holding, report: Report, in_need: bool = False) -> None:
+        found = clearing.clear(self._catalogue, self._remover, holding, in_need)
+        for stored in found.ripe:
+            report.freed += stored.size
+            self._tell(f"{report.store}: {stored.name} removed: nothing needs it")
+        before = report.clearing.ripe if report.clearing is not None else ()
+        report.clearing = Clearing((*before, *found.ripe), found.waiting)
 
     def _remove(self, holding: Holding, decision: Decision, report: Report) -> None:
         name = decision.name
@@ -213,8 +230,8 @@ class Pruner:
 
     # -- room ------------------------------------------------------------------------------------------------
 
-    def _short(self, store: Store, history: History, needed: int, reserve: int, report: Report) -> int:
-        """The bytes that have to be freed in a store for `needed` more."""
+    def _short(self, store: Store, needed: int, reserve: int, report: Report) -> int:
+        """The bytes that a store lacks for `needed` more, and that removing can free."""
         short = room.shortage(store, needed, reserve)
         drive = self._settings.stores.drive
         if short and store.kind == "drive" and drive is not None and drive.deletion == "trash":
@@ -224,20 +241,31 @@ class Pruner:
                 f"{bytes_text(store.space().trash)}). All backups are untouched. Empty that trash, or set "
                 "backup.drive.deletion to delete."
             )
-            short = 0
-        return max(short, self._over_limit(store, history) + needed)
+            return 0
+        return short
 
-    def _over_limit(self, store: Store, history: History) -> int:
-        """By how many bytes the objects of a store exceed what the settings grant; negative below."""
-        limit = self._observer.policy(store).space_limit_bytes
-        found = [*history.objects.values(), *history.duplicates]
-        used = sum(stored.size for stored in found if clearing.is_ours(stored.name))
-        return used - limit if limit is not None else -(1 << 63)
+    def _limit(self, store: Store) -> int:
+        """The bytes that the settings grant our objects in a store."""
+        return self._observer.policy(store).space_limit_bytes or sys.maxsize
+
+    def _over_limit(self, holding: Holding) -> int:
+        """By how many bytes the backups of a store exceed what the settings grant; negative below. What
+        nothing needs and is only watched does not count: removing more backups would not make it less.
+        """
+        watched = {stored.id or stored.name for stored in clearing.unneeded(self._catalogue, holding)}
+        needed = [stored for stored in _ours(holding.history) if (stored.id or stored.name) not in watched]
+        return sum(stored.size for stored in needed) - self._limit(holding.store)
 
     def _note(self, reports: list[Report]) -> None:
         """Remember what stops retention, for whoever asks how things are: `retention_<store>`."""
         for report in reports:
             self._catalogue.set_meta(f"retention_{report.store}", report.problem)
+
+
+def _ours(history: History) -> list[StoredObject]:
+    """The objects of a store that are ours."""
+    found = [*history.objects.values(), *history.duplicates]
+    return [stored for stored in found if clearing.is_ours(stored.name)]
 
 
 @contextmanager

@@ -141,8 +141,9 @@ class World:
         """The start of a run: histories and lineage; None when it is refused."""
         for kind, store in self.stores.items():
             store.reachable = kind in reachable
-        if self.catalogue.lineage() is None and len(reachable) < len(self.stores):
-            return None  # whose backups these are is decided when all stores are there
+        unseen = len(reachable) < len(self.stores) or self.stores["drive"].ghosts is not None
+        if self.catalogue.lineage() is None and unseen:
+            return None  # whose backups these are is decided when all of them can be seen
         histories = {kind: (self.stores[kind], self.reader.read(self.stores[kind])) for kind in reachable}
         found = [
             Found(kind, history.backups, history.foreign, [name for name, _ in history.damaged])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from loomio_backup.catalogue import Lineage
 from loomio_backup.errors import StoreAppendOnly, StoreUnavailable
 from loomio_backup.manifest import SUFFIX, Manifest
 from loomio_backup.pins import Pin, pin_name
+from loomio_backup.prune import Pruner
 from loomio_backup.stores import Store, StoredObject
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -567,26 +567,46 @@ def test_room_in_drive_is_made_by_removing_the_oldest(google: DriveBench, tmp_pa
     bench.close()
 
 
+def _limit(bench: Bench, limit: int) -> None:
+    """Keep everything, within so many bytes."""
+    policy = NEWEST.model_copy(update={"days": 100, "space_limit_bytes": limit})
+    found = bench.config.stores
+    assert found.local is not None and found.drive is not None
+    local = found.local.model_copy(update={"retention": policy})
+    drive = found.drive.model_copy(update={"retention": policy})
+    stores = found.model_copy(update={"local": local, "drive": drive})
+    bench.pruner = Pruner(
+        bench.config.model_copy(update={"stores": stores}),
+        bench.credentials,
+        bench.state,
+        bench.catalogue,
+        bench.reader,
+        bench.said.append,
+    )
+
+
 def test_a_space_limit_holds_whatever_the_rest_says(bench: Bench) -> None:
     kind = _kind(bench)
     made = [bench.make(ago=hours * HOUR, sizes=50_000) for hours in (3, 2, 1)]
-    policy = NEWEST.model_copy(update={"days": 100, "space_limit_bytes": 250_000})
-    found = bench.config.stores
-    stores = found.model_copy(
-        update={
-            "local": found.local and found.local.model_copy(update={"retention": policy}),
-            "drive": found.drive and found.drive.model_copy(update={"retention": policy}),
-        }
-    )
-    settings = bench.config.model_copy(update={"stores": stores})
-    bench.pruner = type(bench.pruner)(
-        settings, bench.credentials, bench.state, bench.catalogue, bench.reader, bench.said.append
-    )
+    _limit(bench, 250_000)
     bench.stray(kind, "holiday.jpg", b"x" * 1_000_000)
     dry = bench.prune(dry_run=True)[kind]
     assert [one.name for one in dry.in_need] == [made[0].name]
     report = bench.prune()[kind]
-    assert report.removed == [made[0].name]
+    assert (report.removed, report.problem) == ([made[0].name], None)
     assert report.in_need[0].reason == "to make room: it is the oldest of those that are left"
     assert bench.prune()[kind].removed == []
-    assert dataclasses.asdict(report)["problem"] is None
+
+
+def test_what_is_only_watched_costs_no_more_backups(google: DriveBench, tmp_path: Path) -> None:
+    """On another machine packs stay for days after their last backup; the limit is not theirs to exceed."""
+    store = google.user_store()
+    pi = Bench(tmp_path / "pi", {"drive": store})
+    made = [pi.make([pi.pack(size=60_000)], ago=hours * HOUR) for hours in (4, 3, 2, 1)]
+    laptop = Bench(tmp_path / "laptop", {"drive": store}, other=pi)
+    _limit(laptop, 200_000)
+    assert laptop.prune()["drive"].removed == [made[0].name]
+    assert len(laptop.names("drive")) == 3 * 4 + 1
+    assert laptop.prune()["drive"].removed == []
+    pi.close()
+    laptop.close()

@@ -1,9 +1,11 @@
 """`loomio-backup prune`: remove what the settings no longer keep, or say what would go and why."""
 
+import contextlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from loomio_backup import anomaly, clock, restore_journal
 from loomio_backup.access import open_stores
@@ -33,19 +35,21 @@ class Wish:
 
 def run(settings: Config, credentials: Credentials, wish: Wish) -> int:
     """The verb. Raises RetentionError when a person has to put something right."""
-    state = StateDirectory(settings.state_directory)
+    state, out = StateDirectory(settings.state_directory), sys.stdout
     if wish.dry_run:
         with Catalogue(state.catalogue) as catalogue:
-            _show(_prune(settings, credentials, state, catalogue, wish), wish.as_json)
+            _show(_prune(settings, credentials, state, catalogue, wish), wish.as_json, out)
         return 0
-    with state.locked("prune", wish.wait), Catalogue(state.catalogue) as catalogue:
+    # What it waits for is no part of the document.
+    aside = contextlib.redirect_stdout(sys.stderr) if wish.as_json else contextlib.nullcontext()
+    with aside, state.locked("prune", wish.wait), Catalogue(state.catalogue) as catalogue:
         id_ = catalogue.begin_run("prune")
         try:
             _refuse_half_restored(state)
             if settings.clock_wait_seconds:
                 clock.wait_synchronised(settings.clock_wait_seconds)
             reports = _prune(settings, credentials, state, catalogue, wish)
-            _show(reports, wish.as_json)
+            _show(reports, wish.as_json, out)
             _raise_problems(reports)
         except AgentError as error:
             catalogue.end_run(id_, "failed", None, str(error))
@@ -104,9 +108,9 @@ def _resume(
             tell(f"{kind}: {name} disappeared, and is no longer expected there")
 
 
-def _show(reports: list[Report], as_json: bool) -> None:
+def _show(reports: list[Report], as_json: bool, out: TextIO) -> None:
     if as_json:
-        print(json.dumps([_document(report) for report in reports], indent=1))
+        print(json.dumps([_document(report) for report in reports], indent=1), file=out)
         return
     for report in reports:
         for line in _explained(report) if report.dry_run else [_summed_up(report)]:
@@ -129,6 +133,8 @@ def _summed_up(report: Report) -> str:
 def _explained(report: Report) -> list[str]:
     """Every decision in words."""
     lines = []
+    if report.plan is not None and not report.plan.decisions:
+        lines.append("there is no backup yet")
     in_need = {decision.name: decision for decision in report.in_need}
     for name in report.finished:
         lines.append(f"finish       {name}: its removal was interrupted")

@@ -6,7 +6,9 @@ next prune, which knows from the catalogue what the backup consisted of.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 
+from loomio_backup import clock
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.history import History
 from loomio_backup.holding import Holding, is_shared
@@ -14,6 +16,8 @@ from loomio_backup.manifest import SUFFIX
 from loomio_backup.pins import pin_name
 from loomio_backup.retention import Backup
 from loomio_backup.stores import Store, StoredObject
+
+_REMEMBERED = timedelta(days=366)
 
 
 class Remover:
@@ -95,8 +99,8 @@ class Remover:
             self._catalogue.forget_stored(holding.store.kind, stored.name)
 
     def forget(self, histories: Iterable[History]) -> None:
-        """Forget what no store holds any more: the removed backups and the deleted objects. `histories` are
-        those of all stores.
+        """Forget what no store holds any more: the removed backups and the deleted objects; and, after a
+        year, that they were removed. `histories` are those of all stores.
         """
         listed = set().union(*(history.objects for history in histories))
         gone = {name for name in self._deleted - listed if not self._catalogue.holders(name)}
@@ -109,6 +113,8 @@ class Remover:
                 manifest_name = backup + SUFFIX
                 if manifest_name not in listed and not self._catalogue.holders(manifest_name):
                     self._catalogue.forget_backup(backup)
+            long_ago = (clock.now() - _REMEMBERED).isoformat()
+            self._execute("DELETE FROM removals WHERE done = 1 AND removed_at < ?", long_ago)
         self._deleted.clear()
 
     def _may_go(self, holding: Holding, name: str) -> bool:

@@ -130,6 +130,10 @@ def test_what_no_store_holds_is_forgotten(both: Bench) -> None:
     assert both.catalogue.manifest(newest.name) is not None
     for kind in ("local", "drive"):
         assert set(both.catalogue.stored_in(kind)) == both.names(kind)
+    assert both.catalogue.removed_from("drive") == {old.name}
+    both.catalogue.database.execute("UPDATE removals SET removed_at = '2020-01-01T00:00:00+00:00'")
+    both.prune()
+    assert both.catalogue.removed_from("drive") == set()
 
 
 def test_a_dry_run_changes_nothing_and_explains_everything(both: Bench) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loomio_backup.config import DEFAULT_PATH, LABEL
 from loomio_backup.errors import AgentError
-from loomio_backup.progress import say
+from loomio_backup.progress import clear, say
 from loomio_backup.version import VERSION
 
 Verb = Callable[[argparse.Namespace], int]
@@ -35,6 +35,7 @@ def told(work: Callable[[], int]) -> int:
     """
     try:
         code = work()
+        clear()
         _flush_output()
         return code
     except AgentError as error:
@@ -57,6 +58,7 @@ def told(work: Callable[[], int]) -> int:
 
 
 def _failed(sentence: str, code: int = 1) -> int:
+    clear()
     print(f"loomio-backup: {sentence}", file=sys.stderr)
     return code
 

@@ -162,8 +162,8 @@ class Stores(Model):
 
 
 class Watch(Model):
-    """When the watch unit speaks up. `stale_after_hours`: None follows the schedule. `collapse_percent`: rows,
-    files or bytes below so many percent of what the last backups had are an alarm (0: never).
+    """When the watch unit speaks up. `stale_after_hours`: None follows the schedule. `collapse_percent`:
+    rows, files or bytes below so many percent of what the last backups had are an alarm (0: never).
     `drive_full_days`: warn when Drive will be full within so many days. An open alarm is repeated after
     `reminder_hours`.
     """

@@ -127,7 +127,7 @@ class ExportTar:
     def _counted(self, block: bytes) -> bytes:
         self._bytes += len(block)
         total = self._manifest.only("database").plain_size + self._manifest.app_data.bytes
-        self._ticker.tick(f"{bytes_text(self._bytes)} of {bytes_text(total)}")
+        self._ticker.tick(f"{bytes_text(self._bytes)} of {bytes_text(total)}", self._bytes / max(1, total))
         return block
 
 

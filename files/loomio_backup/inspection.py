@@ -86,7 +86,8 @@ class Inspection:
             self.findings.objects += 1
             if tools is not None and not self._quiet:
                 done = f"{self.findings.objects} of {len(self._needed)} objects"
-                ticker.tick(f"{done}, {bytes_text(self.findings.bytes_read)} of {bytes_text(total)} read")
+                read = self.findings.bytes_read
+                ticker.tick(f"{done}, {bytes_text(read)} of {bytes_text(total)} read", read / max(1, total))
         if tools is not None:
             self._read_keyrings(tools)
         return self.findings

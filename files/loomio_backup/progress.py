@@ -1,21 +1,60 @@
-"""Progress lines: what a person (or the journal) sees while the agent works.
+"""Progress: what a person (or the journal) sees while the agent works.
 
-One line per phase, and one every few seconds inside the long ones; each is flushed, because deploys stream
-them.
+One line per phase. Inside the long ones a terminal shows a bar that moves; elsewhere a line comes every few
+seconds. Each is flushed, because deploys stream them.
 """
 
+import shutil
+import sys
+import threading
 import time
 
-_EVERY = 5.0  # seconds
+_EVERY = 5.0  # seconds between two lines
+_REDRAW = 0.1  # seconds between two states of a bar
+_CELLS = 20
+_lock = threading.RLock()
+_drawn = False
+"""Whether the last line of the terminal is a bar, which the next line takes the place of."""
 
 
 def say(line: str) -> None:
     """Print one progress line, at once. An OSError names standard output."""
+    with _lock:
+        clear()
+        _write(line + "\n")
+
+
+def clear() -> None:
+    """Take the bar off the terminal, if there is one: something else is to be written."""
+    global _drawn
+    with _lock:
+        if _drawn:
+            _drawn = False
+            _write("\r\x1b[K")
+
+
+def _draw(line: str) -> None:
+    global _drawn
+    with _lock:
+        width = shutil.get_terminal_size().columns - 1
+        _write(f"\r\x1b[K{line[:width]}")
+        _drawn = True
+
+
+def _write(text: str) -> None:
     try:
-        print(line, flush=True)
+        sys.stdout.write(text)
+        sys.stdout.flush()
     except OSError as error:
         error.filename = "standard output"
         raise
+
+
+def bar(share: float) -> str:
+    """`[#####...............]  25 %`; `share` from 0 to 1, what is beyond counts as the end."""
+    share = min(max(share, 0.0), 1.0)
+    full = int(share * _CELLS)
+    return f"[{'#' * full}{'.' * (_CELLS - full)}] {share:4.0%}"
 
 
 def bytes_text(count: int) -> str:
@@ -43,18 +82,27 @@ def seconds_text(seconds: float) -> str:
 
 
 class Ticker:
-    """Says how far a long phase is, at most once every few seconds."""
+    """Says how far a long phase is: on a terminal as a bar that moves, elsewhere as a line now and then."""
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._next = time.monotonic() + _EVERY
+        self._moving = sys.stdout.isatty()
+        self._next = time.monotonic() + (0 if self._moving else _EVERY)
 
-    def tick(self, state: str) -> None:
-        """Print `what: state` when the last line is old enough."""
+    def tick(self, state: str, share: float | None = None) -> None:
+        """Show `what: state` when the last one is old enough; `share` of the whole, from 0 to 1, where that
+        is known.
+        """
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _EVERY
+        if now < self._next:
+            return
+        self._next = now + (_REDRAW if self._moving else _EVERY)
+        if not self._moving:
             say(f"{self._what}: {state}")
+        elif share is None:
+            _draw(f"{self._what}: {state}")
+        else:
+            _draw(f"{bar(share)} {self._what}: {state}")
 
 
 class Stopwatch:

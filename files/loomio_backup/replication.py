@@ -73,7 +73,7 @@ class Replication:
 
     def _all(self, entries: Sequence[ObjectEntry], target: Store) -> None:
         entries = [entry for entry in entries if (target.kind, entry.name) not in self._confirmed]
-        ticker, total = Ticker(target.kind), bytes_text(sum(entry.stored_size for entry in entries))
+        ticker, total = Ticker(target.kind), sum(entry.stored_size for entry in entries)
         parallel = self._parallel if target.kind == "drive" else 1
         lent = self._lent.setdefault(target.kind, Lent(target))
         stop = threading.Event()
@@ -85,7 +85,8 @@ class Replication:
                     entry = future.result()
                     self._confirmed.add((target.kind, entry.name))
                     size += entry.stored_size
-                    ticker.tick(f"{number} of {len(entries)} objects, {bytes_text(size)} of {total}")
+                    state = f"{number} of {len(entries)} objects, {bytes_text(size)} of {bytes_text(total)}"
+                    ticker.tick(state, size / max(1, total))
             finally:
                 # After a failure, or told to end: the others stop at their next sign of progress.
                 stop.set()

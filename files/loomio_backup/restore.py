@@ -234,7 +234,7 @@ class _Restore:
                     raise DamagedObject(f"the index needs {name}, which {manifest.name} does not list.")
                 with fetcher.content(entries[name]) as source:
                     staging.extract(name, source)
-                ticker.tick(f"{number} of {len(names)} packs")
+                ticker.tick(f"{number} of {len(names)} packs", number / len(names))
             return staging.finish()
         finally:
             staging.close()

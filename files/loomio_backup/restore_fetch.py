@@ -88,6 +88,10 @@ class Fetcher:
 
     def _fetch(self, store: Store, entry: ObjectEntry, fetched: Path) -> Path:
         ticker = Ticker(f"{store.kind}: {entry.name}")
-        total = bytes_text(entry.stored_size)
-        store.get(entry.name, fetched, progress=lambda done: ticker.tick(f"{bytes_text(done)} of {total}"))
+        total = entry.stored_size
+
+        def tell(done: int) -> None:
+            ticker.tick(f"{bytes_text(done)} of {bytes_text(total)}", done / max(1, total))
+
+        store.get(entry.name, fetched, progress=tell)
         return fetched

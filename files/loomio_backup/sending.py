@@ -74,6 +74,6 @@ def _progress(what: str, total: int, stop: threading.Event | None) -> Callable[[
     def tell(done: int) -> None:
         if stop is not None and stop.is_set():
             raise Stopped
-        ticker.tick(f"{bytes_text(done)} of {bytes_text(total)}")
+        ticker.tick(f"{bytes_text(done)} of {bytes_text(total)}", done / max(1, total))
 
     return tell

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from loomio_backup import docker
 from tests.faults.writers_series import manifest_of
-from tests.lab.agent_site import DATABASE, USER, site
+from tests.lab.agent_site import DATABASE, USER, Site, site
 
 from .figures import Spread, tell
 from .sources import fill_database
@@ -21,12 +24,15 @@ _BASELINE = f"TIMEFORMAT=%R; time pg_dump -U {USER} -Fc -Z0 --no-sync -f /dev/nu
 
 @dataclass(frozen=True)
 class DatabasePart:
-    """Seconds of both, measured in turns; bytes of the database, of its dump, and of the stored object."""
+    """Seconds of both, measured in turns; bytes of the database, of its dump, and of the stored object.
+    `start`: seconds for a container and two programs in it to start and end, whatever the size.
+    """
 
     rounds: int
     database_bytes: int
     plain_bytes: int
     stored_bytes: int
+    start: Spread
     baseline: Spread
     agent: Spread
     ratio: Spread
@@ -41,12 +47,13 @@ class DatabasePart:
 
 def measure_database(root: Path, database_mb: int, rounds: int = 5) -> DatabasePart:
     """Back up a database of about so many MB so many times, PostgreSQL's own dump before each."""
-    with site(root / "pi", "bench-database", local=root / "disk") as pi:
+    with site(root / "pi", f"bench-database-{os.getpid()}", local=root / "disk") as pi:
         size = fill_database(pi, database_mb)
         (pi.storage / "file").write_text("one attachment")
         _baseline(pi.container)
-        baseline, agent = [], []
+        start, baseline, agent = [], [], []
         for _ in range(rounds):
+            start.append(_start(pi))
             baseline.append(_baseline(pi.container))
             name = re.findall(r"backup (loomio_backup_\w+) is complete", pi.must("run"))[0]
             manifest = manifest_of(pi, name)
@@ -57,6 +64,7 @@ def measure_database(root: Path, database_mb: int, rounds: int = 5) -> DatabaseP
             database_bytes=size,
             plain_bytes=dump.plain_size,
             stored_bytes=dump.stored_size,
+            start=Spread.of(start),
             baseline=Spread.of(baseline),
             agent=Spread.of(agent),
             ratio=Spread.of([a / b for a, b in zip(agent, baseline, strict=True)]),
@@ -64,6 +72,18 @@ def measure_database(root: Path, database_mb: int, rounds: int = 5) -> DatabaseP
         )
     tell("database", found)
     return found
+
+
+def _start(pi: Site) -> float:
+    began = time.monotonic()
+    container = docker.service_container(pi.project, "db")
+    work = pi.root / "helper"
+    work.mkdir()
+    with docker.helper(pi.project, container, USER, None, work) as helper:
+        for _ in range(2):
+            assert helper.start("true").wait() == 0
+    work.rmdir()
+    return time.monotonic() - began
 
 
 def _baseline(container: str) -> float:

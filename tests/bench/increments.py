@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ class Increments:
 
 def measure_increments(root: Path, files: int, file_bytes: int = 100_000) -> Increments:
     """Three backups of so many files of about `file_bytes` each."""
-    with site(root / "pi", "bench-increments", local=root / "disk") as pi:
+    with site(root / "pi", f"bench-increments-{os.getpid()}", local=root / "disk") as pi:
         pi.fill()
         fill_files(pi, files, file_bytes)
         first = _backup(pi)

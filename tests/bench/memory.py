@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +63,12 @@ def measure_memory(root: Path, database_mb: int, files: int) -> Memory:
             "drive": DriveStore(api_root=emulator.url, token_uri=lab.token_uri),
             "drive_secret": json.dumps(lab.register_user()),
         }
-        with site(root / "pi", "bench-memory", local=root / "disk", **options) as pi:
+        with site(root / "pi", f"bench-memory-{os.getpid()}", local=root / "disk", **options) as pi:
             size = fill_database(pi, database_mb)
             fill_files(pi, files, _FILE_BYTES)
             first, again = _peak(pi, "run"), _peak(pi, "run")
             keys = pi
-        with site(root / "fresh", "bench-memory2", keys=keys, **options) as fresh:
+        with site(root / "fresh", f"bench-memory2-{os.getpid()}", keys=keys, **options) as fresh:
             restore = _peak(fresh, "restore", "--newest", "--store", "drive", "--unattended")
     found = Memory(size, files, *first, *again, *restore)
     tell("memory", found)

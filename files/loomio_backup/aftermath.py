@@ -103,11 +103,12 @@ class Aftermath:
         if not found or self._catalogue.meta("frozen") is not None:
             return
         text = " ".join(found)
-        self._catalogue.set_meta("frozen", text)
-        say("retention is frozen until somebody has looked, and the earlier backups are pinned")
+        # The pins first: they hold even where room has to be made, and an interrupted run tries both again.
         for kind, store in self._publication.working.items():
             with self._publication.giving_up(kind):
                 self._pin(store, self._histories[kind][1], newest, text)
+        self._catalogue.set_meta("frozen", text)
+        say("retention is frozen until somebody has looked, and the earlier backups are pinned")
 
     def _pin(self, store: Store, history: History, backups: Iterable[Summary], reason: str) -> None:
         held = {summary.name for summary in history.backups}

@@ -11,25 +11,30 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from loomio_backup.catalogue import Catalogue
-from loomio_backup.manifest import SUFFIX, ObjectEntry
+from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry
 from loomio_backup.objects import Digests
 
 _ATTEMPTS = "attempts"
 _LEFTOVERS = "leftovers"
 _WAITING = "waiting packs"
 _COPIES = "unfinished copies"
+_PINS = "pins due"
 
 
 @dataclass(frozen=True)
 class Attempt:
     """A backup that has no manifest yet, as far as is known: the names of its own objects and of the packs
-    that it wrote; its manifest, once that was sealed.
+    that it wrote. Once its manifest was sealed: that, its generation and sequence, every object that it needs
+    (packs of others, too), and why it is to be pinned, if it is.
     """
 
     backup: str
     objects: list[str] = field(default_factory=list)
     packs: list[str] = field(default_factory=list)
     manifest: Digests | None = None
+    order: tuple[int, int] = (0, 0)
+    needs: list[str] = field(default_factory=list)
+    pin: str | None = None
 
     @property
     def manifest_name(self) -> str:
@@ -49,6 +54,7 @@ class Attempts:
         for document in documents:
             if document["manifest"] is not None:
                 document["manifest"] = Digests(**document["manifest"])
+            document["order"] = tuple(document["order"])
         return [Attempt(**document) for document in documents]
 
     def leftovers(self) -> list[str]:
@@ -71,21 +77,34 @@ class Attempts:
                 running = replace(running, objects=[*running.objects, entry.name])
             self._set([*others, running])
 
-    def sealed(self, manifest: Digests) -> None:
-        """The manifest of the backup in the making lies in the spool, and is about to be sent."""
+    def sealed(self, digests: Digests, manifest: Manifest, pin: str | None) -> None:
+        """The manifest of the backup in the making lies in the spool, and is about to be sent. `pin`: why the
+        backup is to be pinned.
+        """
         *others, running = self.unfinished()
-        self._set([*others, replace(running, manifest=manifest)])
+        needs = [entry.name for entry in manifest.objects]
+        sealed = replace(running, manifest=digests, order=manifest.order, needs=needs, pin=pin)
+        self._set([*others, sealed])
 
     def adopted(self, attempt: Attempt) -> None:
-        """The manifest of an attempt is in a store after all: it is a backup."""
-        self._set([other for other in self.unfinished() if other != attempt])
+        """The manifest of an attempt is in a store after all: it is a backup, and what it needs is nobody's
+        to remove.
+        """
+        with self._catalogue.transaction():
+            needs = {*attempt.needs, *attempt.objects, *attempt.packs}
+            others = [other for other in self.unfinished() if other != attempt]
+            self._set([_without(other, needs) for other in others])
+            self._keep(_WAITING, [name for name in self.waiting() if name not in needs])
+            self._keep(_LEFTOVERS, [name for name in self.leftovers() if name not in needs])
+            if attempt.pin is not None:
+                self._keep(_PINS, [*self.pins_due(), [attempt.backup, attempt.pin]])
 
     def abandoned(self, attempt: Attempt) -> None:
         """An attempt has no manifest anywhere: its objects are left over, its packs wait for a backup that
         needs them.
         """
         with self._catalogue.transaction():
-            self.adopted(attempt)
+            self._set([other for other in self.unfinished() if other != attempt])
             self._leave([*attempt.objects, attempt.manifest_name])
             self._wait(attempt.packs)
 
@@ -93,10 +112,12 @@ class Attempts:
         """The last attempt is a backup, which needs these objects."""
         with self._catalogue.transaction():
             *others, running = self.unfinished()
-            self._set([replace(other, packs=[p for p in other.packs if p not in needed]) for other in others])
-            waiting = [*self.waiting(), *running.packs]
-            self._leave(name for name in waiting if name not in needed)
-            self._catalogue.set_meta(_WAITING, None)
+            self._set([_without(other, needed) for other in others])
+            # One of the others may turn out to be a backup, too, when its store is back.
+            perhaps = {name for other in others for name in other.needs}
+            waiting = [name for name in [*self.waiting(), *running.packs] if name not in needed]
+            self._leave(name for name in waiting if name not in perhaps)
+            self._keep(_WAITING, [name for name in waiting if name in perhaps])
 
     def copying(self, store: str, backup: str) -> None:
         """A backup that exists is about to be brought into a store."""
@@ -118,6 +139,20 @@ class Attempts:
         """A leftover is in no store any more."""
         self._keep(_LEFTOVERS, [other for other in self.leftovers() if other != name])
 
+    def pins_due(self) -> list[list[str]]:
+        """[backup, reason] of adopted backups that were to be pinned."""
+        pins: list[list[str]] = json.loads(self._catalogue.meta(_PINS) or "[]")
+        return pins
+
+    def pinned(self, backup: str) -> None:
+        """A pin that was due is in the stores."""
+        self._keep(_PINS, [due for due in self.pins_due() if due[0] != backup])
+
+    def last_sequence(self, generation: int) -> int:
+        """The highest sequence number of this generation that a sealed manifest may have used."""
+        numbers = [one.order[1] for one in self.unfinished() if one.manifest and one.order[0] == generation]
+        return max(numbers, default=0)
+
     def waiting(self) -> list[str]:
         """Packs of abandoned attempts that the next backup may need."""
         names: list[str] = json.loads(self._catalogue.meta(_WAITING) or "[]")
@@ -134,3 +169,8 @@ class Attempts:
 
     def _keep(self, key: str, documents: list[Any]) -> None:
         self._catalogue.set_meta(key, json.dumps(documents) if documents else None)
+
+
+def _without(attempt: Attempt, needed: Set[str]) -> Attempt:
+    """The attempt without the packs that a backup needs: they are not its to leave behind any more."""
+    return replace(attempt, packs=[name for name in attempt.packs if name not in needed])

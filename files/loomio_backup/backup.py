@@ -23,7 +23,7 @@ from loomio_backup.errors import BackupError, CatalogueError
 from loomio_backup.history import Reader
 from loomio_backup.leftovers import Leftovers
 from loomio_backup.manifest import DatabaseContent, Manifest
-from loomio_backup.pins import Pins
+from loomio_backup.pins import Pin, Pins
 from loomio_backup.progress import Stopwatch, bytes_text, say, seconds_text
 from loomio_backup.prune import Pruner
 from loomio_backup.publication import Publication
@@ -111,6 +111,7 @@ class _Backup:
         self._wait_for_clock()
         self._leftovers.end()
         self._survey.look()
+        self._pin_adopted()
         self._survey.make_room()
         # Only now: what a killed run left in the spool is gone, and so are old backups on the same disk.
         room.require_spool(self._state.spool)
@@ -193,7 +194,7 @@ class _Backup:
             name=name,
             instance=own.instance,
             generation=own.generation,
-            sequence=own.sequence + 1,
+            sequence=max(own.sequence, self._attempts.last_sequence(own.generation)) + 1,
             previous=own.previous,
             # systemd names every unit's run so; a person's shell has no such name.
             kind="scheduled" if "INVOCATION_ID" in os.environ else "manual",
@@ -233,6 +234,18 @@ class _Backup:
         new = completion.publish(manifest, self._signing_key, recipients, reason if self._pin else None)
         completion.renew_recovery_page(manifest, dump)
         return new
+
+    def _pin_adopted(self) -> None:
+        """Pin what was to be pinned when its run was interrupted."""
+        for backup, reason in self._attempts.pins_due():
+            pin, pinned = Pin(backup=backup, reason=reason, pinned_at=clock.now(), by="person"), False
+            for kind, (store, history) in self._survey.histories.items():
+                if any(summary.name == backup for summary in history.backups):
+                    with self._publication.giving_up(kind):
+                        self._pins.put(store, history, pin)
+                        pinned = True
+            if pinned:
+                self._attempts.pinned(backup)
 
     def _follow_up(self, manifest: Manifest, new: Summary) -> None:
         self._publication.sender.make_room = None  # nothing goes for older backups

@@ -211,6 +211,14 @@ class Catalogue(ObjectRecords):
         row = self.database.execute(query, (object_name,)).fetchone()
         return None if row is None else row[0]
 
+    def is_needed(self, name: str) -> bool:
+        """Whether a backup that is known, and that not every store has let go, needs this object."""
+        query = (
+            "SELECT 1 FROM manifests, json_each(manifests.payload, '$.objects') AS entry "
+            "WHERE json_extract(entry.value, '$.name') = ? LIMIT 1"
+        )
+        return self.database.execute(query, (name,)).fetchone() is not None
+
     def forget_backup(self, name: str) -> None:
         """Forget a backup that no store holds any more."""
         self.database.execute("DELETE FROM manifests WHERE name = ?", (name,))

@@ -47,7 +47,7 @@ class Completion:
         """
         path = self._spool / manifest.manifest_name
         digests = seal(manifest, signing_key, recipients, path)
-        self._attempts.sealed(digests)
+        self._attempts.sealed(digests, manifest, pin)
         new: Summary | None = None
         stores = self._publication.working
         for kind in sorted(stores, key=lambda kind: self._replication.lacking(manifest, kind)):

@@ -37,6 +37,10 @@ class Leftovers:
     def remove(self) -> None:
         """Remove what no manifest refers to from the stores."""
         for name in self._attempts.leftovers():
+            if self._catalogue.is_needed(name):
+                # By a backup: then it is none, whatever was written down.
+                self._attempts.gone(name)
+                continue
             for kind in self._catalogue.holders(name):
                 store = self._publication.working.get(kind)
                 if store is None:
@@ -101,7 +105,20 @@ class Leftovers:
                 say(f"{attempt.backup} was complete in {kind} when its run was interrupted")
                 self._attempts.adopted(attempt)
                 return
-        self._attempts.abandoned(attempt)
+        if not self._is_somewhere(attempt):
+            self._attempts.abandoned(attempt)
+
+    def _is_somewhere(self, attempt: Attempt) -> bool:
+        """Whether a store holds the manifest although the catalogue knows nothing of its being sent: it may
+        be older than the backup, from a copy of the SD card.
+        """
+        for kind, store in self._publication.working.items():
+            with self._publication.giving_up(kind):
+                if store.stat(attempt.manifest_name) is not None:
+                    say(f"{attempt.backup} is complete in {kind}, which this Pi did not know")
+                    self._attempts.adopted(attempt)
+                    return True
+        return False
 
     def _settle_packs(self) -> None:
         """Packs whose way into a store was interrupted: arrived, or still to be sent from the spool."""

@@ -140,19 +140,25 @@ def test_a_role_that_may_only_store_costs_no_backup(scene: Scene) -> None:
     assert scene.in_stores()["drive"] == []
 
 
-def _publish(scene: Scene, kind: str, confirmed: bool) -> Manifest:
-    """A backup whose run died when its manifest was in the store, and nobody had written down more."""
+def _publish(
+    scene: Scene, kind: str, confirmed: bool, shared: list[ObjectEntry] | None = None, pin: str | None = None
+) -> Manifest:
+    """A backup whose run died when its manifest was in the store, and nobody had written down more; it needs
+    these objects of others, too.
+    """
     made = scene.shelf.backup(only=[kind])
+    made = made.model_copy(update={"objects": [*made.objects, *(shared or [])]})
     scene.attempts.begin(made.name)
     for entry in made.objects:
-        scene.attempts.wrote(entry)
-        scene.catalogue.sending(kind, entry.name, None)
+        if entry not in (shared or []):
+            scene.attempts.wrote(entry)
+            scene.catalogue.sending(kind, entry.name, None)
     store = scene.shelf.stores[kind]
     stored = store.stat(made.manifest_name)
     assert stored is not None
     fetched = scene.shelf.root / "fetched"
     store.get(stored, fetched)
-    scene.attempts.sealed(_digests(fetched))
+    scene.attempts.sealed(_digests(fetched), made, pin)
     scene.catalogue.sending(kind, made.manifest_name, stored.id)
     if confirmed:
         scene.catalogue.add_stored(kind, stored)
@@ -182,6 +188,67 @@ def test_nothing_is_decided_while_the_store_of_the_manifest_is_away(scene: Scene
     scene.end()
     assert scene.in_stores() == before
     assert scene.attempts.unfinished() == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_what_an_adopted_backup_needs_is_never_left_over(scene: Scene, away: bool) -> None:
+    """A pack of a run that failed was used by the next one, whose manifest arrived unseen."""
+    pack = scene.write("app-data_1", "pack")
+    scene.send(pack.name, "drive")
+    scene.end()
+    assert scene.attempts.waiting() == [pack.name]
+    made = _publish(scene, "drive", confirmed=False, shared=[pack])
+    if away:
+        # A later backup, without that pack, comes to its end before anybody can tell.
+        scene.end(drive="away")
+        scene.attempts.begin(NAME + "9")
+        scene.attempts.finished(set())
+        assert scene.attempts.leftovers() == []
+    scene.end()
+    assert scene.attempts.waiting() == []
+    scene.attempts.begin(NAME + "99")
+    scene.attempts.finished({"another"})
+    scene.end()
+    assert {entry.name for entry in made.objects} <= set(scene.in_stores()["drive"])
+
+
+def test_what_a_known_backup_needs_is_not_removed_whatever_was_written_down(scene: Scene) -> None:
+    pack = scene.write("app-data_1", "pack")
+    scene.send(pack.name, "local")
+    made = scene.shelf.backup(only=["local"])
+    needing = made.model_copy(update={"objects": [*made.objects, pack]})
+    scene.catalogue.add_manifest(needing, "sha256", "md5")
+    scene.end()
+    scene.attempts.begin(NAME + "9")
+    scene.attempts.finished(set())
+    assert scene.attempts.leftovers() == [pack.name]
+    scene.end()
+    assert pack.name in scene.in_stores()["local"]
+    assert scene.attempts.leftovers() == []
+
+
+def test_the_wish_to_pin_outlives_the_run(scene: Scene) -> None:
+    made = _publish(scene, "local", confirmed=True, pin="labelled before-update")
+    scene.end()
+    assert scene.attempts.pins_due() == [[made.name, "labelled before-update"]]
+
+
+def test_a_manifest_that_an_older_catalogue_never_sent_makes_a_backup_as_well(scene: Scene) -> None:
+    made = scene.shelf.backup(only=["local"])
+    scene.attempts.begin(made.name)
+    for entry in made.objects:
+        scene.attempts.wrote(entry)
+    before = scene.in_stores()
+    scene.end()
+    assert scene.in_stores() == before
+    assert scene.attempts.leftovers() == []
+
+
+def test_an_undecided_backup_keeps_its_number(scene: Scene) -> None:
+    made = _publish(scene, "drive", confirmed=False)
+    scene.end(drive="away")
+    assert scene.attempts.last_sequence(made.generation) == made.sequence
+    assert scene.attempts.last_sequence(made.generation + 1) == 0
 
 
 def test_a_complete_pack_in_the_spool_reaches_its_store(scene: Scene) -> None:

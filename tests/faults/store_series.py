@@ -309,7 +309,7 @@ class Series:
     def several(self, mode: str, operation: str, chance: random.Random, count: int) -> Iterator[Case]:
         """Several faults at once, at random."""
         asked = self._requests(mode, operation)
-        for _ in range(count):
+        for _ in range(count if asked else 0):  # nothing is asked where it is refused at once
             strikes = []
             for _ in range(chance.randint(2, 4)):
                 request, skip = chance.choice(asked)
@@ -388,7 +388,7 @@ def run_one(folder: Path, mode: str, operation: str, sample: int | None, several
     with DriveEmulator(folder / "drive") as emulator:
         series = Series(folder, emulator)
         cases = [*series.singles(mode, operation), *series.several(mode, operation, chance, several)]
-        for case in cases if sample is None else chance.sample(cases, sample):
+        for case in cases if sample is None else chance.sample(cases, min(sample, len(cases))):
             try:
                 series.run(case, result)
             except Exception as error:

@@ -20,7 +20,7 @@ from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, 
 from .docker import LabError, docker, wait_until
 from .images import stack_image
 
-PASSWORD = "pass:word\\with'quotes"
+PASSWORD = "pa/ss:word\\with'quotes"
 DATABASE = "loomio_production"
 USER = "loomio"
 

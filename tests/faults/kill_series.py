@@ -6,6 +6,7 @@ After each death: the next run of the same verb succeeds, every earlier backup i
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ from dataclasses import dataclass, field
 
 from tests.lab.agent_keys import rotate
 
-from .rig import Death, Rig
+from .rig import EVERYTHING, NOTHING_BUT_PINS, Rig
+
+_MANY = 20
 
 Scenario = Callable[[Rig], list[str]]
 """Brings the Pi to the state in which the verb has something to do; returns the verb's arguments."""
@@ -70,7 +73,9 @@ def every_step(rig: Rig, verb: str, sample: int | None = None) -> Tally:
     `sample`, only at so many steps spread over all of them).
     """
     tally, began = Tally(verb), time.monotonic()
-    for step in _steps(rig, verb, sample):
+    whole = rig.killed(SCENARIOS[verb](rig))
+    _recovers(rig, verb, tally, restore=False)
+    for step in _steps(len(whole.steps), sample):
         arguments = SCENARIOS[verb](rig)
         death = rig.killed(arguments, step=step)
         if not death.killed:
@@ -78,40 +83,58 @@ def every_step(rig: Rig, verb: str, sample: int | None = None) -> Tally:
         tally.by_step[death.phase] += 1
         tally.kinds[death.steps[-1]["kind"]] += 1
         _recovers(rig, verb, tally, restore=True)
+    if sample is None:
+        missed = {str(step["phase"]) for step in whole.steps} - set(tally.by_step)
+        assert not missed, f"nobody died in {missed}"
     tally.seconds = time.monotonic() - began
     return tally
 
 
 def random_moments(rig: Rig, verb: str, count: int, restore_every: int = 5) -> Tally:
-    """Kill the verb at `count` random moments between its start and its usual end."""
+    """Kill the verb at `count` random moments between its start and its usual end; a run now and then several
+    times in a row, with changes in between, while retention keeps everything: nothing that was ever complete
+    in a store may be missing there afterwards.
+    """
     tally, began = Tally(verb), time.monotonic()
     arguments = SCENARIOS[verb](rig)
     started = time.monotonic()
     rig.killed(arguments)
     usual = time.monotonic() - started
     _recovers(rig, verb, tally, restore=False)
-    deaths = 0
+    deaths = in_a_row = 0
+    complete: dict[str, set[str]] = {"local": set(), "drive": set()}
     while deaths < count:
+        rig.keep(EVERYTHING if verb == "run" else NOTHING_BUT_PINS)
         arguments = SCENARIOS[verb](rig)
+        for store, names in complete.items():
+            names |= set(rig.names(store))
         death = rig.killed(arguments, seconds=rig.random.uniform(0, usual))
-        deaths += death.killed
         if death.killed:
+            deaths += 1
             tally.by_moment[death.phase] += 1
+        in_a_row += 1
+        if verb == "run" and in_a_row < 4 and deaths < count and rig.random.random() < 0.4:
+            continue
+        in_a_row = 0
         _recovers(rig, verb, tally, restore=deaths % restore_every == 0)
+        for store, names in complete.items():
+            lost = names - set(rig.names(store))
+            assert verb != "run" or not lost, f"{store} lost {lost}"
+            names.clear()
+        if len(rig.names("local")) > _MANY:
+            rig.keep(NOTHING_BUT_PINS)
+            rig.pi.must("prune")
+            rig.age()
     tally.seconds = time.monotonic() - began
     return tally
 
 
-def _steps(rig: Rig, verb: str, sample: int | None) -> Iterator[int]:
+def _steps(total: int, sample: int | None) -> Iterator[int]:
     if sample is None:
         # Open-ended: how many there are differs a little from one run to the next.
-        step = 1
-        while True:
-            yield step
-            step += 1
-    death: Death = rig.killed(SCENARIOS[verb](rig))
-    total = len(death.steps)
-    yield from sorted({round(1 + index * (total - 1) / max(1, sample - 1)) for index in range(sample)})
+        yield from itertools.count(1)
+    else:
+        yield from sorted({round(1 + index * (total - 1) / max(1, sample - 1)) for index in range(sample)})
 
 
 def _recovers(rig: Rig, verb: str, tally: Tally, restore: bool) -> None:

@@ -28,6 +28,8 @@ from tests.lab.drive import DriveEmulator, LabDrive
 
 NOTHING_BUT_PINS = Retention(hourly=0, daily=0, weekly=0, monthly=0, yearly=0)
 """Retention that keeps the newest and what is pinned: every run has something to remove."""
+EVERYTHING = Retention(hourly=0, daily=0, weekly=0, monthly=0, yearly=0, days=1)
+"""Retention that removes nothing while a series lasts."""
 _TIMES = (("removals", "removed_at"), ("marks", "marked_at"))
 
 
@@ -101,6 +103,16 @@ class Rig:
         assert killed or done.returncode == 0, done.stdout + done.stderr
         death = lines[-1]["killed"] if killed and lines and "killed" in lines[-1] else "start and end"
         return Death(killed, death, [line for line in lines if "step" in line], done.stdout + done.stderr)
+
+    def keep(self, policy: Retention) -> None:
+        """Another retention for both stores."""
+        stores = self.pi.config.stores
+        assert stores.local is not None
+        assert stores.drive is not None
+        local = stores.local.model_copy(update={"retention": policy})
+        drive = stores.drive.model_copy(update={"retention": policy})
+        both = stores.model_copy(update={"local": local, "drive": drive})
+        self.pi.write_config(self.pi.config.model_copy(update={"stores": both}))
 
     def restores(self, name: str, store: str) -> None:
         """The backup comes back on the other Pi, equal to what it was made of."""

@@ -251,6 +251,25 @@ def test_what_a_list_still_shows_may_be_gone(bench: DriveBench, store: DriveFold
         store.get(ghost, tmp_path / "fetched")
 
 
+def test_what_is_replaced_may_turn_up_late_or_twice(
+    bench: DriveBench, store: DriveFolder, tmp_path: Path
+) -> None:
+    one, two, three = (sample(tmp_path, 10, seed) for seed in (1, 2, 3))
+    bench.lab.fault("hide", seconds=3600, times=None, match={"upload": True})
+    first = store.replace("RECOVERY.md", one.path, one.digests)
+    bench.lab.let_lists_catch_up()
+    bench.lab.fault("stale", match={"operation": "files.list"})
+    assert store.replace("RECOVERY.md", two.path, two.digests).id == first.id
+    bench.lab.fault("stale", times=2, match={"operation": "files.list"})
+    store.replace("RECOVERY.md", one.path, one.digests)
+    bench.lab.let_lists_catch_up()
+    stored = store.replace("RECOVERY.md", three.path, three.digests)
+    found = list(store.list())
+    assert len(found) == 2
+    assert stored in found
+    assert all(each.matches(three.digests) for each in found)
+
+
 def test_a_replacement_that_arrives_damaged_is_sent_again(
     bench: DriveBench, store: DriveFolder, tmp_path: Path
 ) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from loomio_backup.config import DriveStore
-from loomio_backup.errors import StoreAppendOnly, StoreDamaged, StoreError, StoreNotFound
+from loomio_backup.errors import (
+    StoreAppendOnly,
+    StoreConflict,
+    StoreDamaged,
+    StoreError,
+    StoreNotFound,
+)
 from loomio_backup.stores import probe
 from loomio_backup.stores.bandwidth import Bandwidth
 from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory, check_name, check_source
@@ -134,22 +140,25 @@ class DriveFolder:
         )
 
     def replace(self, name: str, path: Path, digests: "Digests") -> StoredObject:
-        """See Store.replace."""
+        """See Store.replace. Where lists that lagged behind have let two of that name come about, both are
+        replaced.
+        """
         check_name(name)
         check_source(name, path, digests)
-        present = self._files.named(self._open_to_write(), name)
+        folder = self._open_to_write()
+        present = self._files.named(folder, name)
         if not present:
-            return self.put(name, path, digests)
-        if present[0].matches(digests):
-            return present[0]
-        for _ in range(TRIES):
-            stored = self._files.overwrite(f"replacing {name} in Drive", present[0], path, digests, None)
-            if stored.matches(digests):
-                return stored
-        raise StoreDamaged(
-            f"{name} arrived in Drive with another hash than it was sent with, {TRIES} times. Drive keeps "
-            "its previous version for 30 days. Run the backup again."
-        )
+            try:
+                return self.put(name, path, digests)
+            except StoreConflict:
+                # The list has caught up meanwhile.
+                present = self._files.named(folder, name)
+                if not present:
+                    raise
+        first, *others = present
+        for other in others:
+            self._replaced(other, path, digests)
+        return self._replaced(first, path, digests)
 
     def get(
         self, name_or_object: str | StoredObject, destination: Path, progress: Progress | None = None
@@ -206,6 +215,19 @@ class DriveFolder:
                 raise sentence(what, refused) from refused
 
     # -- details ---------------------------------------------------------------------------------------------
+
+    def _replaced(self, present: StoredObject, path: Path, digests: "Digests") -> StoredObject:
+        name = present.name
+        if present.matches(digests):
+            return present
+        for _ in range(TRIES):
+            stored = self._files.overwrite(f"replacing {name} in Drive", present, path, digests, None)
+            if stored.matches(digests):
+                return stored
+        raise StoreDamaged(
+            f"{name} arrived in Drive with another hash than it was sent with, {TRIES} times. Drive keeps "
+            "its previous version for 30 days. Run the backup again."
+        )
 
     def _take_back(self, stored: StoredObject) -> None:
         try:

@@ -26,3 +26,5 @@ stack.start(target=target)
 recovery.verify(target=target)
 schedule.enable()
 recovery.report(target=target)
+# Last: whatever a store has to say, the data is back, and what can be backed up will be.
+agent.probe(target=target)

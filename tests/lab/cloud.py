@@ -21,9 +21,10 @@ DRIVE_URL = "http://cloud:8080/"
 REGISTRY_URL = "http://cloud:5000"
 REPOSITORY_URL = "git://cloud/loomio-pi-stack"
 APT_URL = "http://apt"
-#: Where alerts go, as Apprise writes the address of a plain web hook, and where the dead man's switch is.
-ALERTS_URL = "json://cloud:8025/alerts-7f3a9c51e2"
-PING_URL = "http://cloud:8025/ping-4b8d0e6a37"
+#: Where alerts go, as Apprise writes the address of a plain web hook, and where the dead man's switch is;
+#: each lab adds a secret of its own.
+ALERTS_URL = "json://cloud:8025/alerts-"
+PING_URL = "http://cloud:8025/ping-"
 STACK_TAG = "lab"
 #: Where the emulator keeps its state in the cloud container (cloud_image/start.sh).
 DRIVE_ROOT = "/srv/drive"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,9 @@ def checkout(tmp_path: Path) -> Path:
         if not path.is_symlink():
             path.chmod(0o777)
     # pytest's own folders above are private to the user.
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o711)
+    for folder in tmp_path.parents:
+        if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(folder.stat().st_mode | 0o011)
     return tmp_path
 
 

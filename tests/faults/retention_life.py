@@ -199,7 +199,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def lists_lag(self) -> None:
         """What Drive got last is not in its lists for a while, and what goes from it is."""
-        self.world.stores["drive"].lag()
+        self.world.lag()
 
     # -- steps and their checks ------------------------------------------------------------------------------
 

@@ -172,9 +172,10 @@ class MemoryStore:
         self._ask()
         self._fuse.around(lambda: self._forget(stored.id or stored.name))
 
-    def lag(self) -> None:
-        """From now on the list shows what is gone, and lacks what came last."""
-        self.late, self.ghosts = set(list(self.kept)[-4:]), self.ghosts or []
+    def lag(self, known: set[str]) -> None:
+        """From now on the list shows what is gone, and lacks what came last, as far as it is `known`."""
+        late = [id_ for id_, kept in self.kept.items() if kept.stored.name in known]
+        self.late, self.ghosts = set(late[-4:]), self.ghosts or []
 
     def catch_up(self) -> None:
         """The list is up to date."""

@@ -7,6 +7,7 @@ from that is done here, in its order.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ class World:
     spoiled: set[tuple[str, str]] = field(default_factory=set)
     drills: dict[tuple[str, str], bool] = field(default_factory=dict)
     drilled: int = 0
+    ids: int = 0
     by: dict[str, Literal["person", "program"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +100,11 @@ class World:
                 store.claim(name, claimed(MEGABYTE))
         self.open()
 
+    def id(self) -> str:
+        """A new object's; the same life gives the same ones."""
+        self.ids += 1
+        return hashlib.md5(str(self.ids).encode()).hexdigest()
+
     def pi_now(self) -> datetime:
         """What the Pi takes the time for."""
         return self.time + self.wrong
@@ -126,8 +133,13 @@ class World:
         """The agent's process ends."""
         self.catalogue.__exit__(None, None, None)
 
+    def lag(self) -> None:
+        """Drive's lists get out of date: what goes is still shown, and what the agent has just put is not."""
+        self.stores["drive"].lag(set(self.catalogue.stored_in("drive")))
+
     def lose_catalogue(self) -> None:
-        """The agent's memory is gone; its keys are not."""
+        """The agent's memory is gone; its keys are not. By now lists show what it has put."""
+        self.stores["drive"].catch_up()
         self.close()
         for path in self.config.state_directory.glob("catalogue.sqlite*"):
             path.unlink()
@@ -141,9 +153,8 @@ class World:
         """The start of a run: histories and lineage; None when it is refused."""
         for kind, store in self.stores.items():
             store.reachable = kind in reachable
-        unseen = len(reachable) < len(self.stores) or self.stores["drive"].ghosts is not None
-        if self.catalogue.lineage() is None and unseen:
-            return None  # whose backups these are is decided when all of them can be seen
+        if self.catalogue.lineage() is None and len(reachable) < len(self.stores):
+            return None  # whose backups these are is decided when all stores are there
         histories = {kind: (self.stores[kind], self.reader.read(self.stores[kind])) for kind in reachable}
         found = [
             Found(kind, history.backups, history.foreign, [name for name, _ in history.damaged])
@@ -172,12 +183,12 @@ class World:
         packs = sorted(last.packs()) if last is not None else []
         reused = [entry for entry in packs[left:] if entry in usable]
         entries = [last.packs()[pack] for pack in reused] if last is not None else []
-        entries += [_entry(f"app-data_{secrets.token_hex(16)}.tar.zst.age", "pack", size) for _ in range(new)]
+        entries += [_entry(f"app-data_{self.id()}.tar.zst.age", "pack", size) for _ in range(new)]
         entries.append(_entry(f"{name}.dump.zst.age", "database", 3 * size))
         entries.append(_entry(f"{name}.config.tar.zst.age", "config", MEGABYTE))
         index = [entry for entry in last.objects if entry.kind == "index"] if last is not None else []
         if new or left or not index or index[0].name not in usable:
-            index = [_entry(f"app-data-index_{secrets.token_hex(16)}.ndjson.zst.age", "index", MEGABYTE)]
+            index = [_entry(f"app-data-index_{self.id()}.ndjson.zst.age", "index", MEGABYTE)]
         return name, [*entries, *index]
 
     def lacking(self, kind: str, entries: list[ObjectEntry]) -> int:
@@ -249,7 +260,7 @@ class World:
 
     def stray(self, kind: str) -> None:
         """An object appears that nobody remembers."""
-        self.stores[kind].claim(f"app-data_{secrets.token_hex(16)}.tar.zst.age", claimed(MEGABYTE))
+        self.stores[kind].claim(f"app-data_{self.id()}.tar.zst.age", claimed(MEGABYTE))
 
     def verify_nothing(self) -> None:
         """Forget all drills."""

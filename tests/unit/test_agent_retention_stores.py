@@ -244,6 +244,33 @@ def test_a_list_that_still_shows_what_is_gone_deceives_nobody(
     bench.close()
 
 
+def test_after_a_take_over_lists_may_hide_who_needs_a_pack(
+    google: DriveBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest backup of the Pi before is not listed yet, and needs a pack that no other one does."""
+    store = google.user_store()
+    before = Bench(tmp_path / "before", {"drive": store})
+    pack = before.pack()
+    old = before.make([pack], ago=3 * HOUR)
+    google.lab.fault("hide", times=None, seconds=3600, match={"upload": True})
+    hidden = before.make([pack], ago=2 * HOUR)
+    google.lab.clear_faults()
+    after = Bench(tmp_path / "after", {"drive": store}, other=before)
+    newest = after.make(ago=HOUR, generation=2)
+    assert after.backups("drive") == [old.name, newest.name]
+    assert after.prune()["drive"].removed == [old.name]
+    google.lab.let_lists_catch_up()
+    assert _of(hidden) <= after.names("drive"), "whole, because shared objects wait for a while"
+    # Two days later lists are up to date.
+    real, later = clock.now, timedelta(days=2)
+    monkeypatch.setattr(store, "now", lambda: real() + later)
+    monkeypatch.setattr(clock, "now", lambda: real() + later)
+    after.prune()
+    assert after.names("drive") == _of(newest)
+    before.close()
+    after.close()
+
+
 # -- doubt ---------------------------------------------------------------------------------------------------
 
 

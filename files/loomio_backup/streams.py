@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-BLOCK = 1 << 20
-"""Bytes read from a source at a time."""
+BLOCK = 256 << 10
+"""Bytes read from a source at a time. Each stage may hold some: with large ones, how much memory is in use
+would depend on which stage happens to be the slowest.
+"""
 
 Put = Callable[[bytes], None]
 
@@ -142,15 +144,15 @@ def read_blocks(source: Source) -> Iterator[bytes]:
 
 
 def gathered(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks of a quarter of `BLOCK` at least: passing a block on costs as much as 10 kB of
-    work on its content.
+    """The same bytes in blocks of `BLOCK` at least: passing a block on costs as much as 10 kB of work on its
+    content.
     """
     pieces: list[bytes] = []
     size = 0
     for block in blocks:
         pieces.append(block)
         size += len(block)
-        if size >= BLOCK // 4:
+        if size >= BLOCK:
             yield b"".join(pieces)
             pieces, size = [], 0
     if size:

@@ -11,6 +11,8 @@ import pytest
 _LIVES = ("trixie", "bookworm")
 
 
+# First: xdist reads the groups in its own hook of this name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests of one life, and other tests with containers by their file."""
     for item in items:

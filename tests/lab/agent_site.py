@@ -75,7 +75,9 @@ class Site:
         keys: Site | None = None,
     ) -> None:
         self.root = root
-        self.project = project
+        # One of its own for each process: several may run the same tests on one machine.
+        own = f"-{os.getpid()}"
+        self.project = project if project.endswith(own) else project + own
         self.identity: str = keys.identity if keys else crypto.generate_identity()
         self.signing_key: str = keys.signing_key if keys else crypto.generate_signing_key()[0]
         self.uploads = root / "uploads"

@@ -92,7 +92,7 @@ class Site:
             (root / "credentials" / "drive.json").write_text(drive_secret)
         self.config = Config(
             host=root.name,
-            project=project,
+            project=self.project,
             stack_directory=root / "stack",
             app_data=[
                 AppDataSource(name="storage", directory=self.storage),

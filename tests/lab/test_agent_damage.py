@@ -202,7 +202,7 @@ def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next(
         new.sql("CREATE TABLE schema_migrations (version text); INSERT INTO schema_migrations VALUES ('1')")
         (new.storage / "before").write_text("before")
         docker(
-            *("run", "-d", "--label=com.docker.compose.project=agent-d4"),
+            *("run", "-d", f"--label=com.docker.compose.project={new.project}"),
             *("--label=com.docker.compose.service=app", "--stop-signal=KILL"),
             *("--entrypoint=sleep", "debian:trixie", "1000"),
         )

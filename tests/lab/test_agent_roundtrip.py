@@ -115,12 +115,12 @@ def test_live_data_is_only_replaced_when_told_to_and_is_kept(tmp_path: Path) -> 
         (pi.uploads / "later").write_text("later")
         (pi.storage / "ab" / "cd" / "abcdefgh").unlink()
         app = docker(
-            *("run", "-d", "--label=com.docker.compose.project=agent-live"),
+            *("run", "-d", f"--label=com.docker.compose.project={pi.project}"),
             *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
             *("debian:trixie", "1000"),
         )
         redis = docker(
-            *("run", "-d", "--label=com.docker.compose.project=agent-live"),
+            *("run", "-d", f"--label=com.docker.compose.project={pi.project}"),
             *("--label=com.docker.compose.service=redis", "--stop-signal=KILL", "--entrypoint=sleep"),
             *("debian:trixie", "1000"),
         )

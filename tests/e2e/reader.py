@@ -77,7 +77,7 @@ class Reader:
         return found[-1]
 
     def _set_up(self, command: str) -> Typed:
-        """With the same settings and secrets as before it changes nothing (test_life.py), in half a minute."""
+        """With the same settings and secrets as before it would change nothing (test_life.py does that)."""
         now = (self.operator.settings_file.read_text(), self._secrets())
         if now == self.given:
             return Typed(0, "all is as declared")

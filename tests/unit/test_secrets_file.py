@@ -270,7 +270,9 @@ def test_settings_that_need_a_secret() -> None:
         together(drive, TEXT)
     older = SETTINGS + "backup: {format: fernet}\n"
     together(older, with_value("legacy_passphrase", "old words"))
-    with pytest.raises(SettingsError, match=r"encryption\.legacy_passphrase is missing, .* backup\.format: fernet"):
+    with pytest.raises(
+        SettingsError, match=r"encryption\.legacy_passphrase is missing, .* backup\.format: fernet"
+    ):
         together(older, TEXT)
     mail = SETTINGS + "  smtp: {server: mail.example.org, username: me}\n"
     together(mail, with_value("smtp_password", "hunter2"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_a_spool_without_room_fails_before_anything_is_made(tmp_path: Path) -> N
 
 
 def test_a_restore_that_the_databases_disk_cannot_take_is_refused(tmp_path: Path) -> None:
-    project = "agent-room3"
+    project = f"agent-room3-{os.getpid()}"
     with site(tmp_path / "pi", project, local=tmp_path / "disk") as old:
         old.big_table(1_000_000)
         old.must("run")

@@ -149,16 +149,18 @@ def test_live_data_is_only_replaced_when_told_to_and_is_kept(tmp_path: Path) -> 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into Docker's volumes")
 def test_volumes_are_found_made_and_filled(tmp_path: Path) -> None:
-    names = ["agent-vol_storage", "agent-vol2_storage"]
+    # As Compose names them: the project's own name comes first (see Site).
+    projects = [f"agent-vol-{os.getpid()}", f"agent-vol2-{os.getpid()}"]
+    names = [f"{project}_storage" for project in projects]
     docker("volume", "create", names[0])
     try:
-        with site(tmp_path / "pi", "agent-vol", local=tmp_path / "disk") as old:
+        with site(tmp_path / "pi", projects[0], local=tmp_path / "disk") as old:
             source = AppDataSource(name="storage", volume=names[0])
             old.write_config(old.config.model_copy(update={"app_data": [source]}))
             root = Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", names[0]))
             (root / "file").write_text("in a volume")
             old.must("run")
-            with site(tmp_path / "fresh", "agent-vol2", local=tmp_path / "disk", keys=old) as new:
+            with site(tmp_path / "fresh", projects[1], local=tmp_path / "disk", keys=old) as new:
                 source = AppDataSource(name="storage", volume=names[1])
                 new.write_config(new.config.model_copy(update={"app_data": [source]}))
                 new.must("restore", "--newest", "--unattended")
@@ -166,7 +168,7 @@ def test_volumes_are_found_made_and_filled(tmp_path: Path) -> None:
                 assert (root / "file").read_text() == "in a volume"
                 labels = json.loads(docker("volume", "inspect", "-f", "{{json .Labels}}", names[1]))
                 assert labels["com.docker.compose.volume"] == "storage"
-                assert labels["com.docker.compose.project"] == "agent-vol2"
+                assert labels["com.docker.compose.project"] == projects[1]
     finally:
         docker("volume", "rm", "-f", *names)
 

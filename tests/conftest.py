@@ -22,3 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(life))
         elif item.get_closest_marker("lab") or item.get_closest_marker("drill"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A test that was taken out of its group would miss what those before it made."""
+    if not getattr(session.config.option, "loadgroup", False):
+        return
+    for item in session.items:
+        for group in item.iter_markers("xdist_group"):
+            if not item.nodeid.endswith(f"@{group.args[0]}"):
+                raise pytest.UsageError(f"{item.nodeid} is not in its group: xdist does not know this pytest")

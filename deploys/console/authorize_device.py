@@ -1,7 +1,8 @@
 """Consent on another machine: a short code, typed into a web page there, while this one waits (RFC 8628)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from deploys.console import authorize_google as google
 from inventories.validation import SettingsError
@@ -20,20 +21,29 @@ def authorize(
         raise google.unreachable(error) from None
     if status != 200:
         raise google.refused(answer)
-    page = answer.get("verification_url") or answer.get("verification_uri")
+    try:
+        page, code, device = _page(answer), str(answer["user_code"]), str(answer["device_code"])
+        interval, seconds = float(answer.get("interval", 5)), float(answer["expires_in"])
+    except (KeyError, TypeError, ValueError):
+        raise google.unreachable(google.Unreachable("what answered is not in Google's words")) from None
     print(
         "On any machine with a browser open this page, type the code, and allow access. The account that you "
-        f"choose there is the one whose Drive keeps the backups.\n\n  {page}\n  {answer['user_code']}\n\n"
+        f"choose there is the one whose Drive keeps the backups.\n\n  {page}\n  {code}\n\n"
         "Waiting (Ctrl-C gives up) …",
         flush=True,
     )
     form = {
         "grant_type": _GRANT,
-        "device_code": str(answer["device_code"]),
+        "device_code": device,
         "client_id": client.client_id,
         "client_secret": client.client_secret,
     }
-    return _poll(client, token_uri, form, float(answer.get("interval", 5)), float(answer["expires_in"]), wait)
+    return _poll(client, token_uri, form, interval, seconds, wait)
+
+
+def _page(answer: Mapping[str, Any]) -> str:
+    """Where the code is to be typed: Google's name for it, or the standard's."""
+    return str(answer["verification_url"] if "verification_url" in answer else answer["verification_uri"])
 
 
 def _poll(

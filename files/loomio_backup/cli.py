@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from loomio_backup.config import DEFAULT_PATH, LABEL
+from loomio_backup.config import DEFAULT_PATH, LABEL, Config, load
+from loomio_backup.credentials import Credentials
 from loomio_backup.errors import AgentError
 from loomio_backup.progress import clear, say
 from loomio_backup.version import VERSION
@@ -310,13 +311,19 @@ def _label(text: str) -> str:
 # Every verb imports what it needs: the libraries of one must not cost the others time and memory on a Pi.
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from loomio_backup import backup, config, credentials
+def _opened(arguments: argparse.Namespace) -> tuple[Config, Credentials]:
+    """What every verb begins with: the configuration, and where the credentials are."""
+    settings = load(arguments.config)
+    return settings, Credentials(settings.credentials_directory)
 
-    settings = config.load(arguments.config)
+
+def _run(arguments: argparse.Namespace) -> int:
+    from loomio_backup import backup
+
+    settings, keys = _opened(arguments)
     backup.run(
         settings,
-        credentials.Credentials(settings.credentials_directory),
+        keys,
         label=arguments.label,
         pin=arguments.pin,
         wait=arguments.wait,
@@ -325,35 +332,31 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, listing
+    from loomio_backup import listing
 
-    settings = config.load(arguments.config)
-    return listing.run(
-        settings, credentials.Credentials(settings.credentials_directory), arguments.store, arguments.json
-    )
+    settings, keys = _opened(arguments)
+    return listing.run(settings, keys, arguments.store, arguments.json)
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, show
+    from loomio_backup import show
 
-    settings = config.load(arguments.config)
-    return show.run(
-        settings, credentials.Credentials(settings.credentials_directory), arguments.name, arguments.json
-    )
+    settings, keys = _opened(arguments)
+    return show.run(settings, keys, arguments.name, arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from loomio_backup import check, config, credentials
+    from loomio_backup import check
 
-    settings = config.load(arguments.config)
+    settings, keys = _opened(arguments)
     scope = check.Scope(arguments.store, arguments.all, arguments.read_data)
-    return check.run(settings, credentials.Credentials(settings.credentials_directory), scope, arguments.json)
+    return check.run(settings, keys, scope, arguments.json)
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, pruning
+    from loomio_backup import pruning
 
-    settings = config.load(arguments.config)
+    settings, keys = _opened(arguments)
     wish = pruning.Wish(
         store=arguments.store,
         dry_run=arguments.dry_run,
@@ -361,60 +364,59 @@ def _prune(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
         wait=arguments.wait,
     )
-    return pruning.run(settings, credentials.Credentials(settings.credentials_directory), wish)
+    return pruning.run(settings, keys, wish)
 
 
 def _pin(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, pinning
+    from loomio_backup import pinning
 
-    settings = config.load(arguments.config)
-    keys = credentials.Credentials(settings.credentials_directory)
+    settings, keys = _opened(arguments)
     return pinning.pin(settings, keys, arguments.name, arguments.reason)
 
 
 def _unpin(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, pinning
+    from loomio_backup import pinning
 
-    settings = config.load(arguments.config)
-    return pinning.unpin(settings, credentials.Credentials(settings.credentials_directory), arguments.name)
+    settings, keys = _opened(arguments)
+    return pinning.unpin(settings, keys, arguments.name)
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, status_text
+    from loomio_backup import status_text
 
-    settings = config.load(arguments.config)
-    return status_text.run(settings, credentials.Credentials(settings.credentials_directory), arguments.json)
+    settings, keys = _opened(arguments)
+    return status_text.run(settings, keys, arguments.json)
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, watch
+    from loomio_backup import watch
 
-    settings = config.load(arguments.config)
-    return watch.run(settings, credentials.Credentials(settings.credentials_directory))
+    settings, keys = _opened(arguments)
+    return watch.run(settings, keys)
 
 
 def _alert_test(arguments: argparse.Namespace) -> int:
-    from loomio_backup import alert_test, config, credentials
+    from loomio_backup import alert_test
 
-    settings = config.load(arguments.config)
-    return alert_test.run(settings, credentials.Credentials(settings.credentials_directory))
+    settings, keys = _opened(arguments)
+    return alert_test.run(settings, keys)
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, export
+    from loomio_backup import export
 
-    settings = config.load(arguments.config)
+    settings, keys = _opened(arguments)
     wish = export.Wish(arguments.destination, arguments.backup, arguments.store)
-    return export.run(settings, credentials.Credentials(settings.credentials_directory), wish)
+    return export.run(settings, keys, wish)
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, restore
+    from loomio_backup import restore
 
-    settings = config.load(arguments.config)
+    settings, keys = _opened(arguments)
     restore.run(
         settings,
-        credentials.Credentials(settings.credentials_directory),
+        keys,
         restore.Wish(
             backup=arguments.backup,
             newest=arguments.newest,
@@ -427,10 +429,10 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _rotate_key(arguments: argparse.Namespace) -> int:
-    from loomio_backup import config, credentials, rotate
+    from loomio_backup import rotate
 
-    settings = config.load(arguments.config)
-    return rotate.run(settings, credentials.Credentials(settings.credentials_directory), arguments.repack)
+    settings, keys = _opened(arguments)
+    return rotate.run(settings, keys, arguments.repack)
 
 
 def _version(_: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from loomio_backup.attempt import Attempts
 from loomio_backup.catalogue import Catalogue, Lineage, Summary
 from loomio_backup.dump import Dump
 from loomio_backup.manifest import Manifest, seal
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.objects import Digests, as_it_is
 from loomio_backup.pins import Pin, Pins
 from loomio_backup.progress import say
 from loomio_backup.prune import Histories
@@ -82,8 +82,8 @@ class Completion:
         """Let RECOVERY.md in each store name the new backup."""
         path = self._spool / recovery_md.NAME
         path.write_text(recovery_md.recovery_text(manifest, dump.properties), encoding="utf-8")
-        size, sha256, md5 = hash_file(path)
+        digests = as_it_is(path)
         for kind, store in self._publication.working.items():
             with self._publication.giving_up(kind):
-                store.replace(path.name, path, Digests(size, sha256, size, sha256, md5))
+                store.replace(path.name, path, digests)
         path.unlink()

@@ -142,6 +142,12 @@ def copy_object(
     return content.size, content.sha256.hexdigest()
 
 
+def as_it_is(path: Path) -> Digests:
+    """Digests of a file that is stored as it lies there: RECOVERY.md, keyrings, copies of other stores."""
+    size, sha256, md5 = hash_file(path)
+    return Digests(size, sha256, size, sha256, md5)
+
+
 def hash_file(path: Path) -> tuple[int, str, str]:
     """(size, SHA-256 hex, MD5 hex) of a file as it is stored."""
     tally = _Tally(with_md5=True)

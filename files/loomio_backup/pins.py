@@ -20,7 +20,7 @@ from loomio_backup.credentials import SIGNING_KEY, Credentials
 from loomio_backup.errors import CryptoError, ManifestError, StoreConflict, StoreDamaged, StoreNotFound
 from loomio_backup.history import History, Reader
 from loomio_backup.manifest import PIN_SUFFIX
-from loomio_backup.objects import Digests, hash_file, read_object, write_sealed
+from loomio_backup.objects import Digests, as_it_is, read_object, write_sealed
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store, StoredObject
 
@@ -120,8 +120,7 @@ class Pins:
                 with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
                     path = Path(directory) / pin.name
                     other.get(pin, path)
-                    size, sha256, md5 = hash_file(path)
-                    stored = _put(store, path.name, path, Digests(size, sha256, size, sha256, md5))
+                    stored = _put(store, path.name, path, as_it_is(path))
                 self._catalogue.add_stored(store.kind, stored)
                 history.objects[stored.name] = stored
                 history.pins.add(backup)

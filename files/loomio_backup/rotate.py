@@ -25,7 +25,7 @@ from loomio_backup.errors import (
 from loomio_backup.history import History, Reader
 from loomio_backup.keys import Keys, needed
 from loomio_backup.manifest import Manifest
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.objects import as_it_is
 from loomio_backup.progress import bytes_text, say
 from loomio_backup.sending import Sender
 from loomio_backup.state import StateDirectory
@@ -175,8 +175,7 @@ class Ring:
             with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
                 path = Path(directory) / name
                 path.write_bytes(data)
-                size, sha256, md5 = hash_file(path)
-                stored = sender.send(store, name, path, Digests(size, sha256, size, sha256, md5))
+                stored = sender.send(store, name, path, as_it_is(path))
             if not _holds(store, stored, data):
                 raise StoreDamaged(
                     f"{name} came back from {store.kind} as something else. The old keyrings were left as "

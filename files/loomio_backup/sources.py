@@ -10,7 +10,7 @@ from loomio_backup import room
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.errors import StoreDamaged, StoreError
 from loomio_backup.lending import Lent
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.objects import Digests, as_it_is
 from loomio_backup.stores import Store
 
 
@@ -49,7 +49,7 @@ class Sources:
             try:
                 with self._stores[kind].one() as store:
                     path = self._file_of(store, name, fetched)
-                digests = _digests(path)
+                digests = as_it_is(path)
                 if digests.stored_sha256 == sha256:
                     return path, digests
                 raise StoreDamaged(f"{name} in {kind} is not what was stored there.")
@@ -78,8 +78,3 @@ class Sources:
             )
         store.get(stored, fetched)
         return fetched
-
-
-def _digests(path: Path) -> Digests:
-    size, sha256, md5 = hash_file(path)
-    return Digests(size, sha256, size, sha256, md5)

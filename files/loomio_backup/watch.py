@@ -216,8 +216,10 @@ def _tell_trouble(config: Config, alerts: Alerts, error: Exception) -> None:
 def _end_trouble(config: Config, alerts: Alerts) -> None:
     marker = _marker(config)
     if marker.exists():
-        marker.unlink()
         text = (
             f"What is wrong with the backups of {config.host}, if anything, is told in messages of its own."
         )
-        notify.send(alerts, Message(f"[{config.host}] Backups: over: the watch works again", text, "success"))
+        message = Message(f"[{config.host}] Backups: over: the watch works again", text, "success")
+        # What reached nobody is told by the next look.
+        if any(delivery.error is None for delivery in notify.send(alerts, message)):
+            marker.unlink()

@@ -55,10 +55,7 @@ def killed_dump(rig: Rig) -> Iterator[str]:
     """pg_dump is killed in the middle."""
     rig.pi.big_table(1_000_000)
     agent = rig.pi.start_agent("run")
-    wait_until(lambda: _dumping(rig) is not None, "pg_dump", every=0.02)
-    pid = _dumping(rig)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    os.kill(wait_until(lambda: _dumping(rig), "pg_dump", every=0.02), signal.SIGKILL)
     output, _ = agent.communicate(timeout=120)
     assert agent.returncode == 1, output
     yield output

@@ -6,6 +6,9 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -41,10 +44,13 @@ def labelled(kind: str, label: str) -> list[str]:
     return docker(*listing, "--filter", f"label={label}").split()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> None:
-    """Poll until the condition holds; raise LabError naming what was waited for at the deadline."""
+def wait_until(
+    condition: Callable[[], Found | None], what: str, seconds: float = 60, every: float = 0.2
+) -> Found:
+    """Poll until the condition holds, and return what it said; raise LabError with `what` at the deadline."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             raise LabError(f"{what}: not within {seconds:.0f} s")
         time.sleep(every)
+    return found

@@ -58,6 +58,20 @@ def test_a_message_that_did_not_arrive_is_remembered_until_one_does(tmp_path: Pa
     assert _unsent(made) is None
 
 
+def test_the_end_of_a_trouble_is_told_until_somebody_hears_it(tmp_path: Path, web: WebSink) -> None:
+    made = shelf(tmp_path)
+    made.backup()
+    marker = made.config.state_directory / "watch-trouble"
+    marker.write_text("2026-11-23T02:00:00+00:00")
+    _told_at(made, "json://127.0.0.1:9/")
+    watch.run(made.config, made.credentials)
+    assert marker.exists()
+    _told_at(made, f"json://127.0.0.1:{web.port}/")
+    watch.run(made.config, made.credentials)
+    assert not marker.exists()
+    assert any("the watch works again" in body for method, _, body in web.requests if method == "POST")
+
+
 def test_without_anybody_to_tell_nothing_is_unsent(tmp_path: Path) -> None:
     made = shelf(tmp_path)
     made.backup()

@@ -291,6 +291,15 @@ def test_denied_on_another_machine(bench: DriveBench, capsys: pytest.CaptureFixt
         ask_elsewhere(bench, client_of(bench, device=True), elsewhere)
 
 
+@pytest.mark.parametrize("kind", ["empty-json", "wrong-types", "empty-array", "html"])
+def test_somebody_else_answers_for_the_code(
+    bench: DriveBench, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    bench.lab.fault(kind, match={"path": "device/code"})
+    with pytest.raises(SettingsError, match=r"Google could not be reached .*not in Google's words"):
+        ask_elsewhere(bench, client_of(bench, device=True), Elsewhere(capsys))
+
+
 def test_nobody_types_the_code(bench: DriveBench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.lab.post("state", {"consent": {"device_seconds": 12}})
     elsewhere = Elsewhere(capsys)

@@ -32,4 +32,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item in session.items:
         for group in item.iter_markers("xdist_group"):
             if not item.nodeid.endswith(f"@{group.args[0]}"):
-                raise pytest.UsageError(f"{item.nodeid} is not in its group: xdist does not know this pytest")
+                raise RuntimeError(f"{item.nodeid} is not in its group: xdist does not know this pytest")

@@ -227,6 +227,7 @@ def with_keys(lines: str) -> str:
             "encryption.old_signing_public_keys[1] is not the public half",
         ),
     ],
+    ids=["no identity", "twice", "no keyring", "keyring of another", "no signing key"],
 )
 def test_mistakes_in_old_keys(lines: str, says: str) -> None:
     assert says in refused(with_keys(lines))

@@ -15,9 +15,9 @@ from inventories.validation import SettingsError
 from loomio_backup import bundle, clock, crypto, keyring, pruning, recovery_md
 from loomio_backup.config import LocalStore, Stores
 from loomio_backup.credentials import IDENTITY
-from loomio_backup.errors import CryptoError
+from loomio_backup.errors import CryptoError, StoreError
 from loomio_backup.manifest import Manifest, is_manifest
-from loomio_backup.objects import Digests, hash_file, read_object
+from loomio_backup.objects import as_it_is, read_object
 from loomio_backup.progress import bytes_text, say, seconds_text
 from loomio_backup.state import StateDirectory, write_private
 from loomio_backup.stores.drive import DriveFolder
@@ -59,8 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     with _source(place, operator) as source:
         say(f"copying from {source if place == 'pi' else 'Google Drive'} to {display(directory)}")
         report = _pull(source, directory, operator, options.read_data)
-    for problem in report.problems:
-        print(f"loomio-pi: {problem}", file=sys.stderr)
+    _tell(report.problems)
     if report.problems:
         if options.prune:
             print("loomio-pi: nothing was pruned here, because of that.", file=sys.stderr)
@@ -124,7 +123,12 @@ def _pull(source: Source, directory: Path, operator: Operator, read_data: bool) 
     incoming = state.path / "incoming"
     incoming.mkdir(mode=0o700, exist_ok=True)
     with state.locked("pull"):
-        report = Copy(source, directory, incoming, keys).pull(read_data)
+        copy = Copy(source, directory, incoming, keys)
+        try:
+            report = copy.pull(read_data)
+        except StoreError:
+            _tell(copy.report.problems)  # found before it ended, and as true as without that
+            raise
         if (ring := operator.secrets.encryption.keyring) is not None:
             _put_keyring(ring, directory, incoming)
         if (newest := report.newest) is not None:
@@ -143,6 +147,11 @@ def _pull(source: Source, directory: Path, operator: Operator, read_data: bool) 
     return report
 
 
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(f"loomio-pi: {problem}", file=sys.stderr)
+
+
 def _described(manifest: Manifest) -> str:
     age = (clock.now() - manifest.snapshot_at).total_seconds()
     return f"{manifest.name}, {seconds_text(max(age, 0))} old"
@@ -153,8 +162,7 @@ def _put_keyring(text: str, directory: Path, incoming: Path) -> None:
     data = text.strip().encode() + b"\n"
     path = incoming / keyring.object_name(data)
     path.write_bytes(data)
-    size, sha256, md5 = hash_file(path)
-    LocalFolder(directory).put(path.name, path, Digests(size, sha256, size, sha256, md5))
+    LocalFolder(directory).put(path.name, path, as_it_is(path))
     path.unlink()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploys.console import pull_histories
 from deploys.console.pull_histories import Histories, Keys, Listing, Source, by_order
-from loomio_backup import clock
+from loomio_backup import clock, pins
 from loomio_backup.errors import StoreDamaged, StoreFull, StoreNotFound
 from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, Manifest, ObjectEntry
 from loomio_backup.objects import hash_file
@@ -22,7 +22,6 @@ PART = ".part"
 """Ends the name of a file in `incoming` that a source goes on with."""
 _FRESH = timedelta(hours=1)
 """So long, Drive's lists may lack an object that is there."""
-_LARGEST_PIN = 1 << 16
 
 
 @dataclass
@@ -129,7 +128,7 @@ class Copy:
         backups = {manifest.name for manifest in self.report.backups}
         for name, found in self._there.items():
             wanted = name.endswith(PIN_SUFFIX) and name.removesuffix(PIN_SUFFIX) in backups
-            if wanted and found[0].size <= _LARGEST_PIN and self._store.stat(name) is None:
+            if wanted and found[0].size <= pins.MOST_BYTES and self._store.stat(name) is None:
                 self._source.get(found[0], self._incoming / name)
                 self._keep(name)
 

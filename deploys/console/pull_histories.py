@@ -21,7 +21,7 @@ from loomio_backup.errors import (
     StoreNotFound,
     WrongKey,
 )
-from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry, is_manifest, unseal
+from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry, is_manifest, require_size, unseal
 from loomio_backup.objects import hash_file
 from loomio_backup.stores.base import Progress, StoredObject, check_name
 from loomio_backup.stores.local import LocalFolder
@@ -153,6 +153,7 @@ def _fetched(source: Source, found: list[StoredObject], incoming: Path, keys: Ke
     for stored in found:
         path = incoming / stored.name
         try:
+            require_size(stored.name, stored.size)
             source.get(stored, path)
             return keys.unsealed(path, stored.name)
         except _UNBELIEVABLE as error:

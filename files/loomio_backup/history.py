@@ -22,7 +22,7 @@ from loomio_backup.errors import (
     WrongKey,
 )
 from loomio_backup.keys import Keys
-from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, is_manifest, unseal
+from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, is_manifest, require_size, unseal
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.base import Store, StoredObject
 
@@ -150,6 +150,7 @@ class Reader:
             history.damaged.append((name, str(problems[0])))
 
     def _fetch(self, store: Store, stored: StoredObject) -> Summary:
+        require_size(stored.name, stored.size)
         # Not in the spool: listing does not hold the lock under which the spool is cleared.
         with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
             path = store.source_path(stored.name)

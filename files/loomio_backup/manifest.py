@@ -22,6 +22,10 @@ FORMAT = "loomio-backup-manifest"
 VERSION = 1
 PREFIX = "loomio_backup_"
 SUFFIX = ".manifest.age"
+MOST_BYTES = 64 << 20
+"""Far more than tables, packs and missing attachments ever need: whoever else can write to a store must not
+be able to fill the Pi's temporary files.
+"""
 PIN_SUFFIX = ".pin.age"
 """An object `NAME.pin.age` says that the backup NAME is to be kept."""
 
@@ -202,6 +206,12 @@ def seal(manifest: Manifest, signing_key: str, recipients: Sequence[str], destin
         "signature": crypto.sign(signing_key, payload.encode()),
     }
     return write_sealed(json.dumps(document).encode(), destination, recipients)
+
+
+def require_size(name: str, size: int) -> None:
+    """Refuse what is too large to be a manifest before it is fetched. Raises ManifestError."""
+    if size > MOST_BYTES:
+        raise ManifestError(f"{name} has {size} bytes: no manifest is that large. Use another backup.")
 
 
 def unseal(

@@ -26,6 +26,8 @@ from loomio_backup.stores import Store, StoredObject
 
 FORMAT = "loomio-backup-pin"
 VERSION = 1
+MOST_BYTES = 1 << 16
+"""No pin is larger: a reason is a line."""
 
 
 class Pin(BaseModel):
@@ -100,6 +102,8 @@ class Pins:
         """What a pin says, or None when it cannot be believed: then it counts as a person's. Raises
         StoreError when the store cannot be asked.
         """
+        if stored.size > MOST_BYTES:
+            return None
         with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
             path = Path(directory) / stored.name
             try:
@@ -115,7 +119,7 @@ class Pins:
         for other, theirs in others.values():
             for backup in sorted((theirs.pins & held) - history.pins):
                 pin = _present(other, theirs, pin_name(backup))
-                if pin is None:
+                if pin is None or pin.size > MOST_BYTES:
                     continue
                 with tempfile.TemporaryDirectory(prefix="loomio-backup-") as directory:
                     path = Path(directory) / pin.name

@@ -10,7 +10,8 @@ import pytest
 
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.history import History, Reader, remember
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.manifest import MOST_BYTES, SUFFIX
+from loomio_backup.objects import as_it_is
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -87,11 +88,11 @@ def test_of_two_objects_of_a_name_the_right_one_counts(scene: Scene) -> None:
     scene.drive.fault("hide", times=None, seconds=3600, match={"upload": True})
     strange = scene.shelf.root / "strange"
     strange.write_bytes(b"something else")
-    size, sha256, md5 = hash_file(strange)
+    size = strange.stat().st_size
     made = scene.shelf.backup()
     names = [made.only("database").name, made.manifest_name]
     for name in names:
-        scene.store().put(name, strange, Digests(size, sha256, size, sha256, md5))
+        scene.store().put(name, strange, as_it_is(strange))
     scene.drive.let_lists_catch_up()
     history = scene.learn()
     assert [summary.name for summary in history.backups] == [made.name]
@@ -103,6 +104,24 @@ def test_of_two_objects_of_a_name_the_right_one_counts(scene: Scene) -> None:
     scene.drive.clear_log()
     assert scene.read().objects == history.objects
     assert not [line for line in scene.drive.log() if line["operation"] == "download"]
+
+
+@pytest.mark.parametrize("kind", ["local", "drive"])
+def test_what_only_has_a_manifests_name_is_never_fetched(scene: Scene, kind: str) -> None:
+    """Whoever takes over the Google account must not be able to fill the Pi's temporary files."""
+    name = f"loomio_backup_20260101_000000_000000{SUFFIX}"
+    huge = scene.shelf.root / name
+    with huge.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    made = scene.shelf.backup()
+    scene.shelf.stores[kind].put(name, huge, as_it_is(huge))
+    scene.drive.clear_log()
+    history = scene.read(kind)
+    assert [summary.name for summary in history.backups] == [made.name]
+    assert history.damaged == [
+        (name, f"{name} has {MOST_BYTES + 1} bytes: no manifest is that large. Use another backup.")
+    ]
+    assert name not in [line["name"] for line in scene.drive.log() if line["operation"] == "download"]
 
 
 def test_pins_are_seen(scene: Scene) -> None:

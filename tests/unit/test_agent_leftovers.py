@@ -16,7 +16,7 @@ from loomio_backup.errors import BackupError
 from loomio_backup.history import Reader
 from loomio_backup.leftovers import Leftovers
 from loomio_backup.manifest import Manifest, ObjectEntry, ObjectKind
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.objects import as_it_is
 from loomio_backup.publication import Publication
 from loomio_backup.sending import Sender
 from loomio_backup.state import StateDirectory
@@ -41,7 +41,7 @@ class Scene:
         """An object in the spool, written down."""
         path = self.state.spool / name
         path.write_bytes(content)
-        entry = ObjectEntry.of(name, kind, _digests(path), [])
+        entry = ObjectEntry.of(name, kind, as_it_is(path), [])
         self.attempts.wrote(entry)
         return entry
 
@@ -50,7 +50,7 @@ class Scene:
         path = self.state.spool / name
         sender = Sender(self.shelf.config, self.catalogue)
         for kind in kinds:
-            sender.send(self.shelf.stores[kind], name, path, _digests(path))
+            sender.send(self.shelf.stores[kind], name, path, as_it_is(path))
         path.unlink()
 
     def end(self, **without: str) -> Publication:
@@ -64,11 +64,6 @@ class Scene:
         return {
             kind: sorted(found.name for found in store.list()) for kind, store in self.shelf.stores.items()
         }
-
-
-def _digests(path: Path) -> Digests:
-    size, sha256, md5 = hash_file(path)
-    return Digests(size, sha256, size, sha256, md5)
 
 
 @pytest.fixture
@@ -158,7 +153,7 @@ def _publish(
     assert stored is not None
     fetched = scene.shelf.root / "fetched"
     store.get(stored, fetched)
-    scene.attempts.sealed(_digests(fetched), made, pin)
+    scene.attempts.sealed(as_it_is(fetched), made, pin)
     scene.catalogue.sending(kind, made.manifest_name, stored.id)
     if confirmed:
         scene.catalogue.add_stored(kind, stored)

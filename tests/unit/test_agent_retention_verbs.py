@@ -12,7 +12,8 @@ import pytest
 
 from loomio_backup import cli, clock, config
 from loomio_backup.manifest import Manifest
-from loomio_backup.pins import pin_name
+from loomio_backup.objects import as_it_is
+from loomio_backup.pins import MOST_BYTES, pin_name
 from loomio_backup.restore_journal import Journal, save
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -120,6 +121,24 @@ def test_what_is_pinned_stays_until_it_is_unpinned(bench: Bench, backups: list[M
     for verb in ("pin", "unpin"):
         said = run(verb, name, code=1)
         assert f"no store holds a backup {name}. Nothing was changed. See: loomio-backup list" in said
+
+
+def test_what_only_has_a_pins_name_pins_and_is_never_fetched(
+    google: DriveBench, tmp_path: Path, run: Run
+) -> None:
+    secret = google.lab.register_user()
+    store = google.store(secret)
+    pi = Bench(tmp_path / "user", {"drive": store}, drive=google.settings())
+    (pi.root / "credentials" / "drive.json").write_text(json.dumps(secret))
+    _configure(pi, "drive")
+    made = pi.make()
+    huge = tmp_path / pin_name(made.name)
+    huge.write_bytes(bytes(MOST_BYTES + 1))
+    store.put(huge.name, huge, as_it_is(huge))
+    google.lab.clear_log()
+    assert run("pin", made.name, on=pi) == f"drive: {made.name} was pinned already\n"
+    assert huge.name not in [line["name"] for line in google.lab.log() if line["operation"] == "download"]
+    pi.close()
 
 
 def test_frozen_retention_goes_on_when_a_person_says_so(

@@ -19,7 +19,7 @@ from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
 from loomio_backup import crypto, keyring
 from loomio_backup.errors import ConfigError, StoreFull, StoreUnavailable
-from loomio_backup.manifest import seal
+from loomio_backup.manifest import MOST_BYTES, SUFFIX, seal
 from loomio_backup.stores import base
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive
@@ -215,6 +215,22 @@ def test_manifests_that_the_pi_did_not_sign_count_for_nothing(
         f"{other} at the source cannot be believed",
     ]
     assert names(place) == pi.names()
+
+
+def test_what_only_has_a_manifests_name_is_never_fetched(
+    bench: DriveBench, drive: base.Store, place: Path, tmp_path: Path
+) -> None:
+    name = f"loomio_backup_20260101_000000_000000{SUFFIX}"
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    drive.put(name, path, digests_of_file(path))
+    report = pull(drive, place)
+    assert len(report.backups) == 3
+    assert [problem.partition(" has ")[0] for problem in report.problems] == [
+        f"{name} at the source cannot be believed: {name}"
+    ]
+    assert name not in downloads(bench)
 
 
 def test_a_manifest_that_was_replaced_changes_nothing_here(
@@ -477,6 +493,21 @@ def test_damage_in_the_newest_settings_hides_no_other_problem(
     assert "loomio-pi pull --read-data" in done.stderr
     remedied = desk.type("loomio-pi", "pull", "--read-data")
     assert "RECOVERY.md" not in remedied.stderr
+
+
+def test_what_was_found_is_told_although_the_source_breaks_off(
+    desk: Desk, bench: DriveBench, drive: base.Store, pi: PiBackups
+) -> None:
+    pi.send_to(drive)
+    assert desk.type("loomio-pi", "pull").code == 0
+    remove(drive, pi.made[-1].manifest_name)
+    (desk.folder / "my copy" / pi.made[0].only("database").name).unlink()
+    bench.lab.fault("status", times=None, match={"operation": "download"}, status=403)
+    done = desk.type("loomio-pi", "pull")
+    assert done.code == 1
+    cut_off, broken_off = done.stderr.strip().splitlines()
+    assert "its history was cut off" in cut_off
+    assert "403" in broken_off
 
 
 def test_the_keyring_comes_from_the_secrets(desk: Desk, drive: base.Store, pi: PiBackups) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from loomio_backup.cli import main
+from loomio_backup.cli_parser import parser
+from loomio_backup.cli_verbs import VERBS
 from loomio_backup.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +23,11 @@ def test_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
     assert capsys.readouterr().out == f"loomio-backup {VERSION}\n"
     assert project["version"] == VERSION
+
+
+def test_what_can_be_typed_can_be_done() -> None:
+    _, _, listed = parser().format_help().partition("\n  VERB\n")
+    assert re.findall(r"^    (\S+)", listed, re.MULTILINE) == list(VERBS)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.settings import ROOT, Settings
 from inventories.validation import validated
-from loomio_backup import cli
+from loomio_backup import cli_parser, cli_verbs
 from tests import handbook
 from tests.handbook import Block
 from tests.lab.drill.editor import merge
@@ -32,8 +32,7 @@ INFO_STRINGS = {
     *(("sh", "pi"), ("sh", "computer"), ("text",), ("yaml",)),
     *(("yaml", "settings"), ("yaml", "settings", "apply"), ("yaml", "secrets"), ("yaml", "secrets", "apply")),
 }
-[_VERBS] = [one.choices for one in cli._parser()._actions if isinstance(one, argparse._SubParsersAction)]
-VERBS = [*_VERBS, *console.VERBS]
+VERBS = [*cli_verbs.VERBS, *console.VERBS]
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -151,7 +150,7 @@ def test_our_commands_are_understood(place: str, command: str, capsys: pytest.Ca
 
 def _parse_agents(rest: list[str]) -> None:
     try:
-        cli._parser().parse_args(rest)
+        cli_parser.parser().parse_args(rest)
     except SystemExit as ended:
         assert ended.code == 0  # --help
 

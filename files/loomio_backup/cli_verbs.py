@@ -1,0 +1,174 @@
+"""The verbs: what was typed, handed to the module that does it. A table of contents."""
+
+import argparse
+from collections.abc import Callable
+
+from loomio_backup.config import Config, load
+from loomio_backup.credentials import Credentials
+from loomio_backup.progress import say
+from loomio_backup.version import VERSION
+
+Verb = Callable[[argparse.Namespace], int]
+
+# Every verb imports what it needs: the libraries of one must not cost the others time and memory on a Pi.
+
+
+def _opened(arguments: argparse.Namespace) -> tuple[Config, Credentials]:
+    """What every verb begins with: the configuration, and where the credentials are."""
+    settings = load(arguments.config)
+    return settings, Credentials(settings.credentials_directory)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from loomio_backup import backup
+
+    settings, keys = _opened(arguments)
+    backup.run(
+        settings,
+        keys,
+        label=arguments.label,
+        pin=arguments.pin,
+        wait=arguments.wait,
+    )
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from loomio_backup import listing
+
+    settings, keys = _opened(arguments)
+    return listing.run(settings, keys, arguments.store, arguments.json)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from loomio_backup import show
+
+    settings, keys = _opened(arguments)
+    return show.run(settings, keys, arguments.name, arguments.json)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from loomio_backup import check
+
+    settings, keys = _opened(arguments)
+    scope = check.Scope(arguments.store, arguments.all, arguments.read_data)
+    return check.run(settings, keys, scope, arguments.json)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from loomio_backup import pruning
+
+    settings, keys = _opened(arguments)
+    wish = pruning.Wish(
+        store=arguments.store,
+        dry_run=arguments.dry_run,
+        resume=arguments.resume,
+        as_json=arguments.json,
+        wait=arguments.wait,
+    )
+    return pruning.run(settings, keys, wish)
+
+
+def _pin(arguments: argparse.Namespace) -> int:
+    from loomio_backup import pinning
+
+    settings, keys = _opened(arguments)
+    return pinning.pin(settings, keys, arguments.name, arguments.reason)
+
+
+def _unpin(arguments: argparse.Namespace) -> int:
+    from loomio_backup import pinning
+
+    settings, keys = _opened(arguments)
+    return pinning.unpin(settings, keys, arguments.name)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from loomio_backup import status_text
+
+    settings, keys = _opened(arguments)
+    return status_text.run(settings, keys, arguments.json)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from loomio_backup import watch
+
+    settings, keys = _opened(arguments)
+    return watch.run(settings, keys)
+
+
+def _alert_test(arguments: argparse.Namespace) -> int:
+    from loomio_backup import alert_test
+
+    settings, keys = _opened(arguments)
+    return alert_test.run(settings, keys)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from loomio_backup import export
+
+    settings, keys = _opened(arguments)
+    wish = export.Wish(arguments.destination, arguments.backup, arguments.store)
+    return export.run(settings, keys, wish)
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from loomio_backup import restore
+
+    settings, keys = _opened(arguments)
+    restore.run(
+        settings,
+        keys,
+        restore.Wish(
+            backup=arguments.backup,
+            newest=arguments.newest,
+            store=arguments.store,
+            unattended=arguments.unattended,
+            replace_live_data=arguments.replace_live_data,
+        ),
+    )
+    return 0
+
+
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    from loomio_backup import rotate
+
+    settings, keys = _opened(arguments)
+    return rotate.run(settings, keys, arguments.repack)
+
+
+def _version(_: argparse.Namespace) -> int:
+    say(f"loomio-backup {VERSION}")
+    return 0
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from loomio_backup import probe
+
+    return probe.run_verb(arguments)
+
+
+def _decrypt(arguments: argparse.Namespace) -> int:
+    from loomio_backup import decrypt
+
+    return decrypt.run(arguments)
+
+
+VERBS: dict[str, Verb] = {
+    "run": _run,
+    "list": _list,
+    "show": _show,
+    "check": _check,
+    "prune": _prune,
+    "pin": _pin,
+    "unpin": _unpin,
+    "status": _status,
+    "watch": _watch,
+    "alert-test": _alert_test,
+    "export": _export,
+    "restore": _restore,
+    "probe": _probe,
+    "rotate-key": _rotate_key,
+    "decrypt": _decrypt,
+    "version": _version,
+}

@@ -30,6 +30,7 @@ SPEC = Spec(seed=11, db_mb=2, files_mb=2)
 USER = "group@example.org"
 #: Of the file in the older scripts' format, tests/unit/vectors.
 PASSPHRASE_OF_THE_VECTOR = "5f0c9a7e3b1d4c2286ad90e1b7c34f58d1e2a3b4c5d6e7f8091a2b3c4d5e6f70"
+_TIMER = "/etc/systemd/system/loomio-backup.timer"
 #: Both programs keep to one run at a time. Schedules of the pages are real, so one may just be going on.
 _TAKEN = "was not started: another one is running"
 
@@ -222,6 +223,10 @@ def reading(folder: Path) -> Iterator[Reader]:
         pi.run("mount", "-t", "tmpfs", "usb", "/mnt/usb")
         finished = operator.deploy("setup")
         assert finished.code == 0, finished.output[-4000:]
+        # One that comes by itself while a page is tried would be newer than the one that was typed.
+        pi.run("mkdir", f"{_TIMER}.d")
+        pi.run("tee", f"{_TIMER}.d/never.conf", input=b"[Timer]\nOnCalendar=\nOnCalendar=2100-01-01\n")
+        pi.run("systemctl", "daemon-reload")
         fill(pi, SPEC)
         # What Google lets people download about their client.
         client = {key: credentials[key] for key in ("client_id", "client_secret")}

@@ -286,7 +286,7 @@ def _(reader: Reader, typed: Typed) -> None:
 
 @after("loomio-pi pull", "loomio-pi pull --read-data", "loomio-pi pull --from pi", "loomio-pi pull --prune")
 def _(reader: Reader, typed: Typed) -> None:
-    newest = reader.newest()["name"]
+    newest = reader.backups("drive" if "copying from Google Drive" in typed.output else "local")[0]["name"]
     assert f"The newest is {newest}" in typed.output
     assert (reader.folder / "backups" / "loomio" / f"{newest}.manifest.age").exists()
 

@@ -6,14 +6,14 @@ show; the good run that follows does remove it.
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.lab.docker import docker, wait_until
+import psutil
+
+from tests.lab.docker import LabError, docker, wait_until
 from tests.lab.images import stack_image
 
 from .rig import Rig
@@ -55,7 +55,11 @@ def killed_dump(rig: Rig) -> Iterator[str]:
     """pg_dump is killed in the middle."""
     rig.pi.big_table(1_000_000)
     agent = rig.pi.start_agent("run")
-    os.kill(wait_until(lambda: _dumping(rig), "pg_dump", every=0.02), signal.SIGKILL)
+    helper = wait_until(rig.pi.helpers, "the helper container", every=0.02)[0]
+    written = rig.root / "pi" / "state" / "spool"
+    wait_until(lambda: any(path.stat().st_size for path in written.glob("*.dump.*")), "output", every=0.01)
+    dumping = _inside(helper, "pg_dump.real")
+    dumping.send_signal(signal.SIGKILL)
     output, _ = agent.communicate(timeout=120)
     assert agent.returncode == 1, output
     yield output
@@ -120,6 +124,7 @@ CASES: dict[str, Callable[[Rig], AbstractContextManager[str]]] = {
 
 def fails_and_removes_nothing(rig: Rig, case: str) -> str:
     """One case; returns the sentence with which the run failed."""
+    rig.age()  # so that the stages of retention do not end this series
     rig.change()
     due = rig.backup("--pin")
     rig.change()
@@ -146,11 +151,12 @@ def _fails(rig: Rig) -> str:
     return outcome.err
 
 
-def _dumping(rig: Rig) -> int | None:
-    for helper in rig.pi.helpers():
-        listed = subprocess.run(["docker", "top", helper, "-o", "pid,comm"], capture_output=True, text=True)
-        for line in listed.stdout.splitlines()[1:]:
-            pid, command = line.split(maxsplit=1)
-            if command.strip() == "pg_dump":
-                return int(pid)
-    return None
+def _inside(container: str, name: str) -> psutil.Process:
+    """The process of that name in a container; Docker's own list of them takes longer than a dump does."""
+    for process in psutil.process_iter(["name"]):
+        if (
+            process.info["name"].startswith(name)
+            and container in Path(f"/proc/{process.pid}/cgroup").read_text()
+        ):
+            return process
+    raise LabError(f"no {name} runs in {container}")

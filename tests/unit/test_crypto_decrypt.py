@@ -11,6 +11,7 @@ import sys
 import termios
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -266,11 +267,11 @@ def test_a_full_disk(bench: Bench) -> None:
     assert bench.files() == before
 
 
-def _unread(pipe: BinaryIO) -> int:
-    """Bytes in a pipe that nobody has taken yet."""
+def _waits(process: psutil.Process, pipe: BinaryIO) -> bool:
+    """Whether a process has read all that is in a pipe, and sleeps."""
     count = bytearray(4)
     fcntl.ioctl(pipe, termios.FIONREAD, count)
-    return int.from_bytes(count, sys.byteorder)
+    return not any(count) and process.status() == psutil.STATUS_SLEEPING
 
 
 def test_an_interrupted_run_leaves_nothing(bench: Bench) -> None:
@@ -284,8 +285,7 @@ def test_an_interrupted_run_leaves_nothing(bench: Bench) -> None:
         )  # fmt: skip
         with (bench.path / "pipe").open("wb", buffering=0) as pipe:
             pipe.write((bench.path / "binary.age").read_bytes()[:80_000])
-            waits = psutil.Process(process.pid)
-            wait_until(lambda: _unread(pipe) == 0 and waits.status() == psutil.STATUS_SLEEPING, "its waiting")
+            wait_until(partial(_waits, psutil.Process(process.pid), pipe), "its waiting for more")
             assert set(bench.path.iterdir()) > before
             process.send_signal(number)
             _, errors = process.communicate(timeout=30)

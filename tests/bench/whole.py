@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from loomio_backup.progress import Ticker
 from tests.faults.report import Table
 from tests.unit.tree_changes import Life, live, lives
 
@@ -61,9 +62,9 @@ def database(root: Path) -> list[Table]:
     return [Table(["", "least", "median", "most"], rows, note)]
 
 
-def incremental(root: Path, count: int = 3000) -> list[Table]:
+def incremental(root: Path, count: int = 2000) -> list[Table]:
     """Random lives of a tree of files."""
-    backups = 0
+    backups, ticker = 0, Ticker("lives of a tree of files")
 
     @seed(random.SystemRandom().randrange(1 << 32))
     @settings(
@@ -77,6 +78,7 @@ def incremental(root: Path, count: int = 3000) -> list[Table]:
     def every_life(life: Life) -> None:
         nonlocal backups
         backups += live(life)
+        ticker.tick(f"{backups} backups")
 
     every_life()
     return [Table(["", "count"], [["random lives", count], ["backups compared with the disk", backups]])]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from loomio_backup.progress import Ticker
 from tests.lab.agent_keys import rotate
 
 from .rig import EVERYTHING, NOTHING_BUT_PINS, Rig
@@ -75,13 +76,15 @@ def every_step(rig: Rig, verb: str, sample: int | None = None) -> Tally:
     tally, began = Tally(verb), time.monotonic()
     whole = rig.killed(SCENARIOS[verb](rig))
     _recovers(rig, verb, tally, restore=False)
-    for step in _steps(len(whole.steps), sample):
+    ticker, total = Ticker(f"kills of {verb}"), len(whole.steps)
+    for step in _steps(total, sample):
         arguments = SCENARIOS[verb](rig)
         death = rig.killed(arguments, step=step)
         if not death.killed:
             break
         tally.by_step[death.phase] += 1
         tally.kinds[death.steps[-1]["kind"]] += 1
+        ticker.tick(f"at step {step} of about {total}", step / total)
         _recovers(rig, verb, tally, restore=True)
     if sample is None:
         missed = {str(step["phase"]) for step in whole.steps} - set(tally.by_step)
@@ -102,6 +105,7 @@ def random_moments(rig: Rig, verb: str, count: int, restore_every: int = 5) -> T
     usual = time.monotonic() - started
     _recovers(rig, verb, tally, restore=False)
     deaths = in_a_row = 0
+    ticker = Ticker(f"kills of {verb} at random")
     complete: dict[str, set[str]] = {"local": set(), "drive": set()}
     while deaths < count:
         rig.keep(EVERYTHING if verb == "run" else NOTHING_BUT_PINS)
@@ -112,6 +116,7 @@ def random_moments(rig: Rig, verb: str, count: int, restore_every: int = 5) -> T
         if death.killed:
             deaths += 1
             tally.by_moment[death.phase] += 1
+            ticker.tick(f"{deaths} of {count}", deaths / count)
         in_a_row += 1
         if verb == "run" and in_a_row < 4 and deaths < count and rig.random.random() < 0.4:
             continue

@@ -98,7 +98,7 @@ def stores(root: Path) -> list[Table]:
     return [Table(["operation", "ended", "cases"], ends), Table(["fault", "struck"], struck)]
 
 
-def retention(_: Path, examples: int = 10_000, lives: int = 500) -> list[Table]:
+def retention(_: Path, examples: int = 6_000, lives: int = 400) -> list[Table]:
     """Properties of the decisions, and random lives of a Pi whose stores are pruned."""
     for check in retention_decisions.CHECKS:
         retention_decisions.holds(check, examples)

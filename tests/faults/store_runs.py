@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from loomio_backup.manifest import SUFFIX
+from loomio_backup.progress import Ticker
 from tests.lab.drive import LabDrive
 
 from .rig import Rig
@@ -166,7 +167,7 @@ class Runs:
         self.result.restored += 1
 
 
-def run_series(rig: Rig, sample: int | None = None, count: int = 150, seed: int = 0) -> RunsResult:
+def run_series(rig: Rig, sample: int | None = None, count: int = 100, seed: int = 0) -> RunsResult:
     """Every fault that can strike a run, in each scenario, and at random up to `count` runs; then three that
     last until patience ends. With `sample`, only so many runs.
     """
@@ -180,7 +181,10 @@ def run_series(rig: Rig, sample: int | None = None, count: int = 150, seed: int 
     chance.shuffle(work)
     if sample is not None:
         work = [(SCENARIOS[1], fault, None) for _, fault, _ in work[:sample]]
-    for scenario, fault, times in [*work, *(_UNTIL_PATIENCE_ENDS if sample is None else ())]:
+    whole = [*work, *(_UNTIL_PATIENCE_ENDS if sample is None else ())]
+    ticker = Ticker("runs against Drive's faults")
+    for number, (scenario, fault, times) in enumerate(whole):
+        ticker.tick(f"{number} of {len(whole)}", number / len(whole))
         runs.try_one(scenario, fault, times)
     runs.configure(SCENARIOS[0])
     runs.restore(rig.backup())

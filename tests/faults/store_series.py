@@ -21,6 +21,7 @@ from typing import Any
 
 from loomio_backup.config import DriveStore
 from loomio_backup.errors import StoreAppendOnly, StoreDamaged, StoreError
+from loomio_backup.progress import Ticker
 from loomio_backup.stores.base import StoredObject
 from loomio_backup.stores.drive import DriveFolder
 from loomio_backup.stores.drive_upload import CHUNK
@@ -413,7 +414,9 @@ def run_series(folder: Path, sample: int | None = None, several: int = 50, seed:
                 pool.submit(run_one, folder / str(number), mode, operation, None, several, seed)
                 for number, (mode, operation) in enumerate(work)
             ]
-            for done in running:
+            ticker = Ticker("operations against Drive's faults")
+            for number, done in enumerate(running, start=1):
                 whole.add(done.result())
+                ticker.tick(f"{number} of {len(work)}, {whole.cases} cases", number / len(work))
     whole.seconds = time.monotonic() - began
     return whole

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from loomio_backup import crypto
 from loomio_backup.manifest import Manifest, unseal
+from loomio_backup.progress import Ticker
 from tests.lab.agent_site import Site
 
 _SCHEMA = """
@@ -111,7 +112,9 @@ def run_series(pi: Site, fresh: Site, backups: int, seed: int = 1) -> Outcome:
     missing = 0
     crowd = _Crowd(pi, seed)
     try:
-        for _ in range(backups):
+        ticker = Ticker("backups under fire")
+        for number in range(backups):
+            ticker.tick(f"{number} of {backups}", number / backups)
             pi.must("run")
             name = json.loads(pi.must("list", "--json"))[0]["name"]
             missing += _compare(pi, fresh, name)

@@ -50,7 +50,7 @@ def moments(verb: str, root: Path) -> list[Table]:
         return [_phases(random_moments(made, verb, RANDOM[verb]))]
 
 
-def writers(root: Path, backups: int = 40) -> list[Table]:
+def writers(root: Path, backups: int = 30) -> list[Table]:
     """Backups under fire."""
     with site(root / "pi", "faults-writers", local=root / "disk") as pi:
         pi.fill()
@@ -98,7 +98,7 @@ def stores(root: Path) -> list[Table]:
     return [Table(["operation", "ended", "cases"], ends), Table(["fault", "struck"], struck)]
 
 
-def retention(_: Path, examples: int = 6_000, lives: int = 400) -> list[Table]:
+def retention(_: Path, examples: int = 2_000, lives: int = 150) -> list[Table]:
     """Properties of the decisions, and random lives of a Pi whose stores are pruned."""
     for check in retention_decisions.CHECKS:
         retention_decisions.holds(check, examples)

@@ -167,7 +167,7 @@ class Runs:
         self.result.restored += 1
 
 
-def run_series(rig: Rig, sample: int | None = None, count: int = 100, seed: int = 0) -> RunsResult:
+def run_series(rig: Rig, sample: int | None = None, count: int = 80, seed: int = 0) -> RunsResult:
     """Every fault that can strike a run, in each scenario, and at random up to `count` runs; then three that
     last until patience ends. With `sample`, only so many runs.
     """

@@ -6,13 +6,15 @@ from typing import Literal
 
 from pyinfra.api.facts import FactBase
 
-# Tables that have rows. Rails' own two bookkeeping tables say nothing about people's data.
+from loomio_backup.postgres import BOOKKEEPING
+
+# Tables that have rows, but those that say nothing about people's data.
 _QUERY = r"""
 WITH present AS MATERIALIZED (
   SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
-  AND c.relname NOT IN ('schema_migrations', 'ar_internal_metadata'))
+  AND c.relname !~ '^(%BOOKKEEPING%)$')
 SELECT count(*) FROM present WHERE (xpath('/row/n/text()', query_to_xml(
   format('SELECT count(*) AS n FROM (SELECT 1 FROM %I.%I LIMIT 1) AS one', nspname, relname),
   false, true, '')))[1]::text <> '0'
@@ -57,7 +59,7 @@ class LiveDataFact(FactBase[LiveData]):
         return (
             _SCRIPT.replace("%VOLUME%", shlex.quote(f"{project}_db-data"))
             .replace("%PROJECT%", shlex.quote(project))
-            .replace("%QUERY%", shlex.quote(" ".join(_QUERY.split())))
+            .replace("%QUERY%", shlex.quote(" ".join(_QUERY.replace("%BOOKKEEPING%", BOOKKEEPING).split())))
         )
 
     def process(self, output: list[str]) -> LiveData:

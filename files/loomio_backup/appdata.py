@@ -82,6 +82,11 @@ def resolve_roots(sources: Sequence[AppDataSource]) -> dict[str, Path]:
     return roots
 
 
+def has_files(root: Path) -> bool:
+    """Whether there is any file below a directory."""
+    return any(names for _, _, names in os.walk(root))
+
+
 def host_path(roots: Roots, path: bytes) -> bytes:
     """Where a scanned path is on this machine."""
     name, _, rest = path.partition(b"/")

@@ -52,9 +52,9 @@ def parser() -> argparse.ArgumentParser:
     check = verbs.add_parser(
         "check",
         help="are the backups complete, and is the newest young enough?",
-        description="Checks that every object of the newest backup is in the store with the right size and "
-        "hash, and that it is as young as the schedule demands. Exit code 1 when not. Changes nothing there, "
-        "but what is found damaged is not relied on by later backups.",
+        description="Checks that every object of the newest backup is in the store with the right size (in "
+        "Drive also the hash), and that it is as young as the schedule demands. Exit code 1 when not. "
+        "Changes nothing there, but what is found damaged is not relied on by later backups.",
     )
     check.add_argument("--store", choices=["local", "drive"], help="only this store")
     check.add_argument("--all", action="store_true", help="every backup, not only the newest")

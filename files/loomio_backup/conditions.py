@@ -117,7 +117,8 @@ class _Judge:
                     f"Retention is frozen: {self._status.frozen}",
                     "The older backups are pinned, and none is removed until you have looked.",
                     "Is all as it should be? Type: loomio-backup prune --resume.",
-                    "Was data lost? See loomio-backup list, then type: loomio-backup restore --backup NAME",
+                    "Was data lost? See loomio-backup list, then type: loomio-backup restore --backup NAME "
+                    "--replace-live-data (what is there now is kept aside).",
                 ),
             )
 
@@ -209,7 +210,7 @@ class _Judge:
         if store.missing:
             wrong.append(f"{_some(store.missing)} disappeared, and this program did not remove it")
         if store.unreadable:
-            wrong.append(f"{_some(store.unreadable)} cannot be read")
+            wrong.append(f"{_some(store.unreadable)} cannot be read (docs/retention.md says how to go on)")
         if store.incomplete:
             wrong.append(f"{_some(store.incomplete)} lacks objects")
         if wrong:
@@ -300,8 +301,9 @@ def excuse(status: Status, store: StoreStatus) -> str | None:
         return "this Pi was only just switched on"
     run = status.run("run")
     if run is not None and run.outcome == "running":
-        arriving = store.first_copy is not None and store.first_copy.seconds_left is not None
-        if arriving or status.at - run.started_at < _LONGEST_RUN:
+        # A first copy that takes days keeps the backups of the other stores waiting, too.
+        copies = [one.first_copy for one in status.stores if one.first_copy is not None]
+        if any(copy.seconds_left is not None for copy in copies) or status.at - run.started_at < _LONGEST_RUN:
             return "a backup is being made"
     return None
 

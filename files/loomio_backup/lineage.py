@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from loomio_backup.catalogue import Lineage, Summary
 from loomio_backup.errors import BackupError
 from loomio_backup.manifest import Manifest, SourceContent
-from loomio_backup.postgres import BOOKKEEPING
+from loomio_backup.postgres import is_bookkeeping
 
 _USERS = "public.users"
 _UNTOUCHED = "All backups are untouched."
@@ -92,8 +92,8 @@ def _begun(found: Sequence[Found], live_data: bool) -> Lineage:
 def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, int]) -> None:
     """Raise BackupError when what people had in the last backup is gone: all rows, or all users.
 
-    `tables` are rows by quoted `schema.table`. Rails' own two tables do not count: an app that makes its
-    schema anew fills them, and nothing else.
+    `tables` are rows by quoted `schema.table`. Rails' own tables do not count: an app that makes its schema
+    anew fills them, and nothing else.
     """
     if predecessor is None:
         return
@@ -136,8 +136,7 @@ def refuse_empty_sources(predecessor: Manifest | None, sources: Mapping[str, Sou
 
 
 def _rows(tables: Mapping[str, int]) -> int:
-    bookkeeping = {f"public.{name}" for name in BOOKKEEPING}
-    return sum(rows for table, rows in tables.items() if table not in bookkeeping)
+    return sum(rows for table, rows in tables.items() if not is_bookkeeping(table))
 
 
 def _refuse_others(own: Lineage, found: Found) -> None:

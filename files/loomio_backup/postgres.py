@@ -6,8 +6,8 @@ Every query returns JSON, so that no name, however odd, can be misread.
 # ruff: noqa: S608
 # Names in these queries come from PostgreSQL itself (format %I) or are quoted by psql.literal.
 
+import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ from loomio_backup.progress import Ticker
 from loomio_backup.psql import Session, literal, session
 
 MAINTENANCE_DATABASE = "postgres"
-BOOKKEEPING = ("schema_migrations", "ar_internal_metadata")
-"""Rails' own tables in the schema public: an app that was merely started fills them, so they are no data."""
+BOOKKEEPING = r"schema_migrations|ar_internal_metadata|solid_\w+"
+"""Tables (a regular expression) of the schema public that an app fills which was merely started, so they are
+no data: Rails' own two, and those of its queue, in which each worker is entered.
+"""
 
 # What an application keeps its data in: no system schemas, no temporary tables, nothing that an extension
 # owns (pg_dump leaves that to CREATE EXTENSION).
@@ -93,11 +95,16 @@ def count_rows(session: Session, table: str) -> int:
     return int(session.value(f"SELECT to_json(count(*)) FROM {table}"))
 
 
-def first_table_with_rows(session: Session, ignore: Sequence[str] = ()) -> str | None:
-    """Some user table that is not empty (but none of these of schema public), or None when all are."""
-    ignored = {f"public.{name}" for name in ignore}
+def is_bookkeeping(table: str) -> bool:
+    """Whether a table (a name as in manifests) says nothing about people's data."""
+    return re.fullmatch(rf"public\.({BOOKKEEPING})", table) is not None
+
+
+def first_table_with_rows(session: Session, *, but_bookkeeping: bool = False) -> str | None:
+    """Some user table that is not empty, or None when all are."""
     for table in table_names(session):
-        if table not in ignored and session.value(f"SELECT to_json(EXISTS (SELECT FROM {table}))"):
+        ignored = but_bookkeeping and is_bookkeeping(table)
+        if not ignored and session.value(f"SELECT to_json(EXISTS (SELECT FROM {table}))"):
             return table
     return None
 
@@ -110,7 +117,7 @@ def first_live_table(helper: Helper, database: str) -> str | None:
         if not database_exists(sql, database):
             return None
     with session(helper, database) as sql:
-        return first_table_with_rows(sql, ignore=BOOKKEEPING)
+        return first_table_with_rows(sql, but_bookkeeping=True)
 
 
 def has_columns(session: Session, table: str, *columns: str) -> bool:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from loomio_backup.conditions import excuse
 from loomio_backup.status import RunStatus, Status
-from loomio_backup.store_status import StoreStatus
 
 _PREFIX = "loomio_backup_"
 
@@ -31,7 +31,7 @@ def write(status: Status, alarms_open: int, path: Path) -> None:
 def text(status: Status, alarms_open: int) -> str:
     """All metrics. Times are seconds since 1970 in UTC, sizes bytes; what is not known is left out."""
     lines: list[str] = []
-    for name, help_, samples in [*_whole(status, alarms_open), *_by_store(status.stores)]:
+    for name, help_, samples in [*_whole(status, alarms_open), *_by_store(status)]:
         known = [(labels, value) for labels, value in samples if value is not None]
         if known:
             lines += [f"# HELP {_PREFIX}{name} {help_}", f"# TYPE {_PREFIX}{name} gauge"]
@@ -70,7 +70,9 @@ def _success(run: RunStatus) -> float | None:
     return None if run.outcome == "running" else float(run.outcome == "complete")
 
 
-def _by_store(stores: Sequence[StoreStatus]) -> Iterator[_Family]:
+def _by_store(status: Status) -> Iterator[_Family]:
+    stores = status.stores
+
     def each(name: str, help_: str, values: Sequence[float | None]) -> _Family:
         labels = [f'{{store="{store.store}"}}' for store in stores]
         return name, help_, list(zip(labels, values, strict=True))
@@ -90,7 +92,7 @@ def _by_store(stores: Sequence[StoreStatus]) -> Iterator[_Family]:
     yield each(
         "late",
         "1: the next backup should be there by now.",
-        [float(one.late_since is not None) for one in stores],
+        [float(one.late_since is not None and excuse(status, one) is None) for one in stores],
     )
     yield each("backups", "Backups in the store.", [float(one.backups) for one in stores])
     yield each(

@@ -104,12 +104,14 @@ class Pruner:
         needed: int,
         reserve: int = 0,
         in_use: Set[str] = frozenset(),
+        before: Callable[[], None] = lambda: None,
     ) -> Report:
         """Free what a store lacks for `needed` more bytes: by an ordinary pruning, and if that is not enough
         by removing what is least valuable.
 
-        `reserve` as in room.py; `in_use`: packs and indexes that must stay. The history of the store follows
-        what is removed. Does nothing where there is room.
+        `reserve` as in room.py; `in_use`: packs and indexes that must stay; `before` is called before
+        anything is removed, and may raise. The history of the store follows what is removed. Does nothing
+        where there is room.
         """
         report = Report(kind)
         with _told(report):
@@ -117,6 +119,7 @@ class Pruner:
             short = self._short(store, needed, reserve, report)
             over = needed + sum(stored.size for stored in _ours(history)) - self._limit(store)
             if short > 0 or over > 0:
+                before()
                 self._tell(f"{kind}: {bytes_text(max(short, over))} have to be freed for the next backup")
                 holding = self._observe(kind, histories, report, in_use)
                 self._ordinary(holding, report, in_need=True)

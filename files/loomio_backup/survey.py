@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from loomio_backup import incremental, lineage, postgres, room
+from loomio_backup import appdata, incremental, lineage, postgres, room
 from loomio_backup.attempt import Attempts
 from loomio_backup.capture import database_helper
 from loomio_backup.catalogue import Catalogue, Lineage
@@ -15,7 +15,7 @@ from loomio_backup.errors import CryptoError, StoreError, StoreFull
 from loomio_backup.history import History, Reader, remember
 from loomio_backup.index import read_index
 from loomio_backup.lineage import Found
-from loomio_backup.manifest import Manifest, ObjectEntry, backup_name
+from loomio_backup.manifest import Manifest, ObjectEntry, SourceContent, backup_name
 from loomio_backup.objects import read_object
 from loomio_backup.progress import say
 from loomio_backup.prune import Histories, Pruner
@@ -85,11 +85,25 @@ class Survey:
         reserve = max(entry.stored_size for entry in last.objects)
         self._publication.sender.reserve = reserve
         for kind, store in self._publication.working.items():
-            report = self._pruner.make_room(kind, self.histories, needed, reserve, self._relied_on())
+            report = self._pruner.make_room(
+                kind, self.histories, needed, reserve, self._relied_on(), before=self._require_sources
+            )
             with self._publication.giving_up(kind):
                 if room.shortage(store, needed, reserve) > 0:
                     raise StoreFull(report.problem or "there is no room for another backup.")
         self.look()  # at a store that was called in because no other has room
+
+    def _require_sources(self) -> None:
+        """Nothing old goes for a backup that cannot be made. Raises SourceError and BackupError."""
+        last, roots = self.predecessor, appdata.resolve_roots(self._config.app_data)
+        found = {
+            name: SourceContent(files=int(appdata.has_files(root)), bytes=0) for name, root in roots.items()
+        }
+        lineage.refuse_empty_sources(last, found)
+        with database_helper(self._config, self._state.spool) as helper:
+            table = postgres.first_live_table(helper, self._config.database.name)
+        if table is None:
+            lineage.refuse_sudden_emptiness(last, {})
 
     def make_more_room(self, store: Store, needed: int, relied_on: Iterable[str]) -> bool:
         """Like `make_room`, for an object of the backup in the making, which relies on these packs, too: what

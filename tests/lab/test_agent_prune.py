@@ -16,6 +16,7 @@ from loomio_backup.config import Retention, Watch
 from .agent_disk import small_disk
 from .agent_pair import Pair, pair
 from .agent_site import Site, site
+from .docker import docker
 
 pytestmark = pytest.mark.lab
 
@@ -91,6 +92,16 @@ def test_a_full_disk_makes_room_for_new_backups_until_pins_are_in_the_way(tmp_pa
             pi.must("run")
         kept = _names(pi, "local")
         assert 2 <= len(kept) < 5
+        # Nothing goes for a backup that cannot be made.
+        docker("stop", "-t", "5", pi.container)
+        assert "no running container of the service db" in pi.run("run").err
+        pi.restart_database()
+        pi.sql("ALTER DATABASE loomio_production RENAME TO aside", "postgres")
+        pi.sql("CREATE DATABASE loomio_production", "postgres")
+        assert "the database loomio_production is empty" in pi.run("run").err
+        pi.sql("DROP DATABASE loomio_production", "postgres")
+        pi.sql("ALTER DATABASE aside RENAME TO loomio_production", "postgres")
+        assert _names(pi, "local") == kept
         for name in kept:
             pi.must("pin", name)
         outcome = pi.run("run")

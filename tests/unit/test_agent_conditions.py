@@ -87,6 +87,14 @@ AUTH = {"problem": "Drive does not accept the token. Type: loomio-pi authorize",
         ),
         (
             status(
+                local=store("local", **LATE),
+                drive=store("drive", **LATE | EMPTY, first_copy=FirstCopy(10**9, 10**10, 90_000.0)),
+                runs=[run("running", hours=80)],
+            ),
+            {},
+        ),
+        (
+            status(
                 drive=store("drive", **LATE | EMPTY, first_copy=FirstCopy(10**9, 10**10, None)),
                 runs=[run("running", hours=80)],
             ),

@@ -103,6 +103,22 @@ def test_a_mounted_disk_is_used_and_a_missing_one_hides_nothing(
     assert list(place.iterdir()) == []
 
 
+def test_a_folder_of_somebody_else_becomes_roots(place: Path, made: Sample) -> None:
+    """Scheduled backups have no power over it: what setup tries out with no more than theirs tells."""
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    folder = place / "loomio"
+    folder.mkdir()
+    os.chown(folder, 1000, 1000)
+    weak = ["setpriv", "--bounding-set", "-all,+dac_read_search", sys.executable, "-c", _PUT]
+    done = subprocess.run([*weak, made.path, folder], capture_output=True, text=True)
+    assert "StoreError" in done.stderr and "that root owns the folder" in done.stderr
+    assert list(folder.iterdir()) == []
+    LocalFolder(folder).probe()
+    assert (folder.stat().st_uid, folder.stat().st_mode & 0o7777) == (0, 0o700)
+    assert subprocess.run([*weak, made.path, folder], capture_output=True).returncode == 0
+
+
 def test_the_folder_itself_may_be_the_mount_point(place: Path, made: Sample) -> None:
     with _tmpfs(place):
         LocalFolder(place, place).put("object", made.path, made.digests)
@@ -219,7 +235,7 @@ def test_a_folder_whose_mode_cannot_be_changed_is_used_all_the_same(tmp_path: Pa
     folder, made = tmp_path / "loomio", sample(tmp_path, 10)
     folder.mkdir(mode=0o755)
     os.chown(folder, 12345, 12345)
-    program = ["setpriv", "--bounding-set", "-fowner", sys.executable, "-c", _PUT]
+    program = ["setpriv", "--bounding-set", "-fowner,-chown", sys.executable, "-c", _PUT]
     done = subprocess.run(
         [*program, str(made.path), str(folder)],
         env={"PYTHONPATH": "files"},

@@ -89,12 +89,21 @@ def make_private(path: Path, mount_point: Path | None) -> None:
     else:
         _make_below(mount_point, path)
     with opened(path, mount_point) as folder:
-        try:
-            os.fchmod(folder, 0o700)
-        except OSError as error:
-            mine = os.geteuid() in (0, os.fstat(folder).st_uid)
-            if error.errno not in _UNSUPPORTED or not mine:
-                raise
+        _close(folder)
+
+
+def _close(folder: int) -> None:
+    """Let root alone in, where the file system has owners and modes. Scheduled backups have no power over
+    another user's folder (templates/loomio-backup.service.j2), so it is taken over where that may be done.
+    """
+    try:
+        if os.geteuid() == 0:
+            os.fchown(folder, 0, 0)
+        os.fchmod(folder, 0o700)
+    except OSError as error:
+        mine = os.geteuid() in (0, os.fstat(folder).st_uid)
+        if error.errno not in _UNSUPPORTED or not mine:
+            raise
 
 
 def _make_below(mount_point: Path, path: Path) -> None:
@@ -203,5 +212,5 @@ def sentence(path: Path, error: OSError) -> StoreError:
         )
     return StoreError(
         f"the local store {path} cannot be used ({error.strerror or error}). What it holds was not changed. "
-        "Check that the disk is there and writable."
+        "Check that the disk is there and writable, and that root owns the folder (mount it without uid=)."
     )

@@ -14,8 +14,8 @@ from deploys.facts.agent import CONTENTS, AgentVersionsFact, ProbeDueFact
 from .run import own_arguments
 
 PROBE_POWERS = "-all,+dac_read_search"
-"""For setpriv(1): what templates/loomio-backup.service.j2 leaves to scheduled backups. A store that takes more
-of root's powers is none for them.
+"""For setpriv(1): what templates/loomio-backup.service.j2 leaves to scheduled backups. A store that takes
+more of root's powers is none for them.
 """
 
 # %ROOT%, %VERSION% and %ARCHIVE% hold no characters that a shell would mind. The launcher is written by hand

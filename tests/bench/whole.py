@@ -62,7 +62,7 @@ def database(root: Path) -> list[Table]:
     return [Table(["", "least", "median", "most"], rows, note)]
 
 
-def incremental(root: Path, count: int = 800) -> list[Table]:
+def incremental(root: Path, count: int = 3000) -> list[Table]:
     """Random lives of a tree of files."""
     backups, ticker = 0, Ticker("lives of a tree of files")
 

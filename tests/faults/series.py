@@ -65,7 +65,8 @@ def sources(root: Path) -> list[Table]:
     image = cutting_image(root)
     with rig(root / "rig", seed=30, image=image) as made:
         said = {case: fails_and_removes_nothing(made, case) for case in CASES}
-    return [Table(["what was broken", "what the run said"], [[k, _sentence(v)] for k, v in said.items()])]
+    rows = [[case, _sentence(text).replace(str(root), "")] for case, text in said.items()]
+    return [Table(["what was broken", "what the run said"], rows)]
 
 
 def schedules(root: Path, count: int = 4000) -> list[Table]:

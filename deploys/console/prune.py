@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on although backups disappeared, or retention was frozen: you have looked, and it is right",
+        help="go on although backups disappeared: you have looked, and it is right",
     )
     parser.add_argument("--unpin", metavar="NAME", help="only remove the pin of this backup")
     options = parser.parse_args(arguments)

@@ -96,10 +96,18 @@ def _close(folder: int) -> None:
     """Let root alone in, where the file system has owners and modes. Scheduled backups have no power over
     another user's folder (templates/loomio-backup.service.j2), so it is taken over where that may be done.
     """
-    try:
-        if os.geteuid() == 0:
+    if os.geteuid() == 0 and os.fstat(folder).st_uid != 0:
+        with _where_supported(folder):
             os.fchown(folder, 0, 0)
+    with _where_supported(folder):
         os.fchmod(folder, 0o700)
+
+
+@contextlib.contextmanager
+def _where_supported(folder: int) -> Iterator[None]:
+    """Let a file system go without what it does not have; a folder that is not ours is an error."""
+    try:
+        yield
     except OSError as error:
         mine = os.geteuid() in (0, os.fstat(folder).st_uid)
         if error.errno not in _UNSUPPORTED or not mine:

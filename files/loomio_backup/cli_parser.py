@@ -37,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
         help="show the backups, newest first",
         description="Shows the backups in the stores, newest first. Changes nothing there.",
     )
-    list_.add_argument("--store", choices=["local", "drive"], help="only this store")
-    list_.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_store(list_)
+    _add_json(list_)
 
     show = verbs.add_parser(
         "show",
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         "Changes nothing.",
     )
     show.add_argument("name", metavar="NAME", help="the backup (see the verb list)")
-    show.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_json(show)
 
     check = verbs.add_parser(
         "check",
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "Drive also the hash), and that it is as young as the schedule demands. Exit code 1 when not. "
         "Changes nothing there, but what is found damaged is not relied on by later backups.",
     )
-    check.add_argument("--store", choices=["local", "drive"], help="only this store")
+    _add_store(check)
     check.add_argument("--all", action="store_true", help="every backup, not only the newest")
     check.add_argument(
         "--read-data",
@@ -74,14 +74,14 @@ def parser() -> argparse.ArgumentParser:
         description="Removes the backups that the settings no longer keep, and what only they needed. Never "
         "the newest complete one, the last verified ones, or pinned ones; nothing while there is any doubt.",
     )
-    prune.add_argument("--store", choices=["local", "drive"], help="only this store")
+    _add_store(prune)
     prune.add_argument("--dry-run", action="store_true", help="change nothing; explain every decision")
     prune.add_argument(
         "--resume",
         action="store_true",
         help="let retention go on after it was frozen, and without the backups that disappeared",
     )
-    prune.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_json(prune)
     _add_wait(prune)
 
     pin = verbs.add_parser(
@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
         "when the next is due, when the store will be full; what runs, what failed, which alarms are open. "
         "Works while a backup runs, and without a network. Exit code 1 when something is wrong.",
     )
-    status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_json(status)
 
     verbs.add_parser(
         "watch",
@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("destination", metavar="FILE", type=Path, help="the file to write; must not exist")
     export.add_argument("--backup", metavar="NAME", help="this one instead of the newest (see the verb list)")
-    export.add_argument("--store", choices=["local", "drive"], help="only from this store")
+    _add_store(export)
 
     restore = verbs.add_parser(
         "restore",
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     choice = restore.add_mutually_exclusive_group()
     choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
     choice.add_argument("--newest", action="store_true", help="the newest that is undamaged")
-    restore.add_argument("--store", choices=["local", "drive"], help="only from this store")
+    _add_store(restore)
     restore.add_argument("--unattended", action="store_true", help="ask nothing")
     restore.add_argument(
         "--replace-live-data", action="store_true", help="also when the live database holds data"
@@ -182,6 +182,14 @@ def parser() -> argparse.ArgumentParser:
 
     verbs.add_parser("version", help="print the program's version")
     return whole
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", choices=["local", "drive"], help="only this store")
 
 
 def _add_wait(parser: argparse.ArgumentParser) -> None:

@@ -168,7 +168,8 @@ def test_a_backup_that_falls_due_during_a_restore_waits_for_its_end(pi: Pi) -> N
 def test_each_unit_gets_its_own_secrets_and_no_others(pi: Pi) -> None:
     look = "ls $CREDENTIALS_DIRECTORY /etc/loomio-backup/credentials | tr '\\n' ' '"
     for verb in ("run", "prune", "watch"):
-        when(pi, verb, f"(printf '0 {verb}: '; {look}; echo) >> /var/lib/loomio-backup/log")
+        # One echo, one write: the watch, which follows every end, writes to the same log meanwhile.
+        when(pi, verb, f'echo "0 {verb}: $({look})" >> /var/lib/loomio-backup/log')
     pi.run("systemctl", "start", "loomio-backup.service")
     pi.run("systemctl", "start", "loomio-backup-prune.service", "loomio-backup-watch.service")
     found = {text.split(":")[0]: text for text in texts(pi) if ":" in text}

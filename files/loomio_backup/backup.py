@@ -47,20 +47,35 @@ def run(
     """
     state = StateDirectory(config.state_directory)
     with state.locked("a backup", wait), Catalogue(state.catalogue) as catalogue:
-        number = catalogue.begin_run("run")
-        try:
-            backup = _Backup(config, credentials, state, catalogue, label, pin)
-            manifest = backup.make()
-        except BaseException as error:
-            # What happened matters more than that it could not be noted: the next run notes it, too.
-            with contextlib.suppress(CatalogueError):
-                catalogue.end_run(number, "failed", None, _reason(error))
-            raise
-        problem = backup.problem
-        catalogue.end_run(number, "partial" if problem else "complete", manifest.name, problem)
-        if problem is not None:
-            raise BackupError(problem)
-        return manifest
+        return within(config, credentials, state, catalogue, label, pin)
+
+
+def within(
+    config: Config,
+    credentials: Credentials,
+    state: StateDirectory,
+    catalogue: Catalogue,
+    label: str | None = None,
+    pin: bool = False,
+    safety: bool = False,
+) -> Manifest:
+    """The same for whoever holds the lock. `safety`: of what is live before a restore replaces it: no backup
+    goes for it, and that something was lost already is no reason against it.
+    """
+    number = catalogue.begin_run("run")
+    try:
+        backup = _Backup(config, credentials, state, catalogue, label, pin, safety)
+        manifest = backup.make()
+    except BaseException as error:
+        # What happened matters more than that it could not be noted: the next run notes it, too.
+        with contextlib.suppress(CatalogueError):
+            catalogue.end_run(number, "failed", None, _reason(error))
+        raise
+    problem = backup.problem
+    catalogue.end_run(number, "partial" if problem else "complete", manifest.name, problem)
+    if problem is not None:
+        raise BackupError(problem)
+    return manifest
 
 
 def _reason(error: BaseException) -> str:
@@ -78,6 +93,7 @@ class _Backup:
         catalogue: Catalogue,
         label: str | None,
         pin: bool,
+        safety: bool,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -85,6 +101,7 @@ class _Backup:
         self._catalogue = catalogue
         self._label = label
         self._pin = pin
+        self._safety = safety
         self._signing_key = credentials.required(SIGNING_KEY)
         self._legacy_key = legacy.key(config, credentials)
         self._watch = Stopwatch()
@@ -112,7 +129,8 @@ class _Backup:
         self._leftovers.end()
         self._survey.look()
         self._pin_adopted()
-        self._survey.make_room()
+        if not self._safety:
+            self._survey.make_room()
         # Only now: what a killed run left in the spool is gone, and so are old backups on the same disk.
         room.require_spool(self._state.spool)
         self._publication.settle()
@@ -132,9 +150,10 @@ class _Backup:
         )
         for warning in self._survey.warnings:
             capture.warn(warning)
-        self._publication.sender.make_room = lambda store, size: self._survey.make_more_room(
-            store, size, capture.scan.packs()
-        )
+        if not self._safety:
+            self._publication.sender.make_room = lambda store, size: self._survey.make_more_room(
+                store, size, capture.scan.packs()
+            )
         dump = self._content(capture)
         manifest = self._manifest(name, capture, dump)
         new = self._publish(manifest, dump)
@@ -166,7 +185,8 @@ class _Backup:
         """
         last = self._survey.predecessor
         capture.find_files()
-        lineage.refuse_empty_sources(last, capture.scan.totals_by_source())
+        if not self._safety:
+            lineage.refuse_empty_sources(last, capture.scan.totals_by_source())
         if last is not None or "local" in self._publication.working:
             capture.pack_files("files")
             dump = self._database(capture)
@@ -182,7 +202,8 @@ class _Backup:
     def _database(self, capture: Capture) -> Dump:
         last = self._survey.predecessor
         dump = capture.database(expected=0 if last is None else last.only("database").stored_size)
-        lineage.refuse_sudden_emptiness(last, dump.tables)
+        if not self._safety:
+            lineage.refuse_sudden_emptiness(last, dump.tables)
         capture.store_database(dump)
         return dump
 
@@ -262,7 +283,7 @@ class _Backup:
         aftermath.catch_up(new)
         self._leftovers.remove_copies()
         aftermath.look_for_ruins(manifest)
-        if self._clock_known:
+        if self._clock_known and not self._safety:
             aftermath.prune()
         say(
             f"backup {manifest.name} is complete in: {', '.join(sorted(self._publication.holders))}. "

@@ -2,17 +2,26 @@
 stored as soon as it is finished.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loomio_backup import appdata, bundle, crypto, docker, incremental, index, legacy, packs, postgres, room
+from loomio_backup import (
+    appdata,
+    bundle,
+    crypto,
+    database_helper,
+    docker,
+    incremental,
+    index,
+    legacy,
+    packs,
+    room,
+)
 from loomio_backup.attachments import Attachments
 from loomio_backup.attempt import Attempts
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
-from loomio_backup.docker import Helper
 from loomio_backup.dump import Dump, dump_database
 from loomio_backup.legacy import Legacy
 from loomio_backup.manifest import AppDataContent, ObjectEntry, ObjectKind, Stack
@@ -42,19 +51,6 @@ class Recipients:
         """As the configuration says."""
         own = crypto.recipient_of(state.catalogue_identity())
         return cls(list(config.recipients), [*config.recipients, own])
-
-
-@contextmanager
-def database_helper(config: Config, spool: Path) -> Iterator[Helper]:
-    """A helper container with a directory of the spool as its work directory."""
-    container = docker.service_container(config.project, config.database.service)
-    work = spool / "helper"
-    work.mkdir(mode=0o700)
-    password = bundle.database_password(config.stack_env_file)
-    with docker.helper(config.project, container, config.database.user, password, work) as helper:
-        postgres.wait_until_up(helper)
-        yield helper
-    work.rmdir()
 
 
 class Capture:
@@ -140,7 +136,7 @@ class Capture:
         second = None
         if self._legacy_key is not None:
             second = Legacy(self._spool / (self._name + legacy.SUFFIX), self._legacy_key)
-        with database_helper(self._config, self._spool) as helper:
+        with database_helper.opened(self._config, self._spool) as helper:
             dump = dump_database(
                 helper,
                 self._config.database.name,

@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+from loomio_backup import moment
 from loomio_backup.config import DEFAULT_PATH, LABEL
 
 
@@ -132,19 +133,14 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--backup", metavar="NAME", help="this one instead of the newest (see the verb list)")
     _add_store(export)
 
-    restore = verbs.add_parser(
-        "restore",
-        help="bring a backup back: database and files",
-        description="Brings a backup back: loads database and files beside the live ones, compares them with "
-        "the backup, and then switches. An interrupted restore is taken up by the same command.",
-    )
-    choice = restore.add_mutually_exclusive_group()
-    choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
-    choice.add_argument("--newest", action="store_true", help="the newest that is undamaged")
-    _add_store(restore)
-    restore.add_argument("--unattended", action="store_true", help="ask nothing")
-    restore.add_argument(
-        "--replace-live-data", action="store_true", help="also when the live database holds data"
+    _add_restore(verbs)
+    _add_undo(verbs)
+    verbs.add_parser(
+        "settle",
+        help="bring a restore that was killed to its end",
+        description="Brings a restore that was interrupted (killed, power cut) to its end: forward where it "
+        "had begun to replace what is live, otherwise by removing what it had laid beside. A unit does this "
+        "at every boot and when a restore dies.",
     )
 
     from loomio_backup import probe
@@ -182,6 +178,68 @@ def parser() -> argparse.ArgumentParser:
 
     verbs.add_parser("version", help="print the program's version")
     return whole
+
+
+def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    restore = verbs.add_parser(
+        "restore",
+        help="bring a backup back: database and files",
+        description="Brings a backup back: loads database and files beside the live ones, compares them with "
+        "the backup, and then switches. Asks which backup, shows what will happen, and goes on when you type "
+        "yes. What was live is backed up first, and kept aside: undo brings it back. An interrupted "
+        "restore is taken up by the same command.",
+    )
+    choice = restore.add_mutually_exclusive_group()
+    choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
+    choice.add_argument("--newest", action="store_true", help="the newest that is undamaged")
+    choice.add_argument(
+        "--before",
+        metavar="TIME",
+        type=moment.typed,
+        help="the newest undamaged one whose data is of before this time, such as '2026-11-22 14:30'",
+    )
+    _add_store(restore)
+    restore.add_argument("--only", choices=["database", "files"], help="leave the other part as it is")
+    restore.add_argument(
+        "--expect-newer-than",
+        metavar="TIME",
+        type=moment.typed,
+        help="fail when the newest backup is not newer than this: then some have disappeared",
+    )
+    restore.add_argument("--unattended", action="store_true", help="ask nothing")
+    restore.add_argument(
+        "--replace-live-data",
+        action="store_true",
+        help="also when there is data (without: only if you say yes)",
+    )
+    restore.add_argument(
+        "--streaming",
+        action="store_true",
+        help="where the disk is too small for both: remove what is live first (after a pinned backup of it); "
+        "nothing is kept aside, and nothing can be undone",
+    )
+    _add_leave_stopped(restore)
+    _add_wait(restore)
+
+
+def _add_undo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    undo = verbs.add_parser(
+        "undo",
+        help="take the last restore back",
+        description="Makes live again what was here before the last restore; what that restore brought, with "
+        "all that was written since, is kept in its place. Undone twice is done again.",
+    )
+    undo.add_argument(
+        "--forget", action="store_true", help="instead: remove everything that restores have kept aside"
+    )
+    undo.add_argument("--unattended", action="store_true", help="ask nothing")
+    _add_leave_stopped(undo)
+
+
+def _add_leave_stopped(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--leave-stopped", action="store_true", help="do not start the app afterwards: somebody else does"
+    )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -116,18 +116,36 @@ def _restore(arguments: argparse.Namespace) -> int:
     from loomio_backup import restore
 
     settings, keys = _opened(arguments)
-    restore.run(
-        settings,
-        keys,
-        restore.Wish(
-            backup=arguments.backup,
-            newest=arguments.newest,
-            store=arguments.store,
-            unattended=arguments.unattended,
-            replace_live_data=arguments.replace_live_data,
-        ),
+    wish = restore.Wish(
+        backup=arguments.backup,
+        newest=arguments.newest,
+        before=arguments.before,
+        expect_newer_than=arguments.expect_newer_than,
+        store=arguments.store,
+        parts=(arguments.only,) if arguments.only else restore.BOTH,
+        unattended=arguments.unattended,
+        replace_live_data=arguments.replace_live_data,
+        leave_stopped=arguments.leave_stopped,
+        streaming=arguments.streaming,
     )
+    restore.run(settings, keys, wish, wait=arguments.wait)
     return 0
+
+
+def _undo(arguments: argparse.Namespace) -> int:
+    from loomio_backup import undo
+
+    settings, _ = _opened(arguments)
+    if arguments.forget:
+        return undo.forget(settings, arguments.unattended)
+    return undo.run(settings, arguments.unattended, arguments.leave_stopped)
+
+
+def _settle(arguments: argparse.Namespace) -> int:
+    from loomio_backup import settle
+
+    settings, keys = _opened(arguments)
+    return settle.run(settings, keys)
 
 
 def _rotate_key(arguments: argparse.Namespace) -> int:
@@ -167,6 +185,8 @@ VERBS: dict[str, Verb] = {
     "alert-test": _alert_test,
     "export": _export,
     "restore": _restore,
+    "undo": _undo,
+    "settle": _settle,
     "probe": _probe,
     "rotate-key": _rotate_key,
     "decrypt": _decrypt,

@@ -1,27 +1,42 @@
-"""Which backup to restore: the newest, the one asked for, or what a person picks from the list."""
+"""Which backup to restore: the newest, the newest before a time, the one asked for, or what a person
+picks."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from loomio_backup import clock
+from loomio_backup import clock, freshness
 from loomio_backup.catalogue import Lineage, Summary
+from loomio_backup.config import Config, zone
 from loomio_backup.errors import RestoreError, StoreError
 from loomio_backup.history import History, Reader
 from loomio_backup.listing import merged, table
-from loomio_backup.progress import say
+from loomio_backup.moment import placed
+from loomio_backup.progress import say, seconds_text
+from loomio_backup.restore_journal import BOTH, Part
 from loomio_backup.stores import Store
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line says."""
+    """What the command line says. `parts`: what is to be restored; `streaming`: what is live may go first."""
 
-    backup: str | None
-    newest: bool
-    store: str | None
-    unattended: bool
-    replace_live_data: bool
+    backup: str | None = None
+    newest: bool = False
+    before: datetime | None = None
+    expect_newer_than: datetime | None = None
+    store: str | None = None
+    parts: tuple[Part, ...] = BOTH
+    unattended: bool = False
+    replace_live_data: bool = False
+    leave_stopped: bool = False
+    streaming: bool = False
+
+    @property
+    def open_to_older(self) -> bool:
+        """Whether an older backup will do where the first choice is damaged."""
+        return self.newest or self.before is not None
 
 
 @dataclass(frozen=True)
@@ -55,8 +70,16 @@ def read_histories(stores: Mapping[str, Store], reader: Reader, only: str | None
     return histories
 
 
-def candidates(wish: Wish, stores: Mapping[str, Store], histories: Mapping[str, History]) -> list[Candidate]:
-    """The backups to try, in this order: all of them newest first, or only the chosen one."""
+def candidates(
+    config: Config,
+    wish: Wish,
+    stores: Mapping[str, Store],
+    histories: Mapping[str, History],
+    safety: Collection[str] = (),
+) -> list[Candidate]:
+    """The backups to try, in this order: all of them newest first, or only the chosen one. `safety`: those
+    that an interrupted restore made of what was live here; only by name.
+    """
     rows = merged(list(histories.values()))
     if not rows:
         foreign = [name for history in histories.values() for name in history.foreign]
@@ -66,14 +89,15 @@ def candidates(wish: Wish, stores: Mapping[str, Store], histories: Mapping[str, 
             if foreign
             else "there is no backup to restore. Nothing was changed."
         )
+    _require_news(config, wish, rows[0].summary)
     found = [Candidate(row.summary, [stores[kind] for kind in row.stores]) for row in rows]
-    if wish.newest:
-        return found
+    if wish.open_to_older:
+        return _before(config, wish, [one for one in found if one.summary.name not in safety])
     if wish.backup is None:
         if wish.unattended:
             raise RestoreError("which backup? Add --newest or --backup NAME. Nothing was changed.")
         print(table(rows, clock.now()), flush=True)
-        wanted = _ask("Restore which backup? Its name, or nothing for the newest: ")
+        wanted = ask("Restore which backup? Its name, or nothing for the newest: ")
     else:
         wanted = wish.backup
     if not wanted:
@@ -84,16 +108,41 @@ def candidates(wish: Wish, stores: Mapping[str, Store], histories: Mapping[str, 
     return chosen
 
 
-def confirm(wish: Wish, candidate: Candidate) -> None:
-    """Have a person type `yes`, unless nobody is there."""
-    if wish.unattended:
+def _require_news(config: Config, wish: Wish, newest: Summary) -> None:
+    if wish.expect_newer_than is None:
         return
-    answer = _ask(
-        f"Database and files of this Pi will be replaced by {candidate.summary.name}; what is there now "
-        "is kept aside. Type yes to go on: "
+    wanted = placed(wish.expect_newer_than, zone(config.timezone))
+    if newest.snapshot_at <= wanted:
+        raise RestoreError(
+            f"the newest backup, {newest.name}, is of {newest.snapshot_at:%Y-%m-%d %H:%M} UTC, and one that "
+            f"is newer than {wanted:%Y-%m-%d %H:%M} UTC was expected: newer ones have disappeared from the "
+            "store, or were never made. Nothing was changed. Look at another copy of the backups first; to "
+            "restore this one all the same, leave out --expect-newer-than."
+        )
+
+
+def _before(config: Config, wish: Wish, found: list[Candidate]) -> list[Candidate]:
+    if wish.before is not None:
+        limit = placed(wish.before, zone(config.timezone))
+        found = [candidate for candidate in found if candidate.summary.snapshot_at < limit]
+    if not found:
+        when = f" of before {wish.before}" if wish.before else ""
+        raise RestoreError(f"there is no backup{when}. Nothing was changed. See loomio-backup list.")
+    return found
+
+
+def staleness(config: Config, candidate: Candidate) -> str | None:
+    """A sentence when the newest backup is older than the schedule allows."""
+    newest, now = candidate.summary, clock.now()
+    due = min(freshness.late_at(config, store.kind, newest.snapshot_at) for store in candidate.stores)
+    if now <= due:
+        return None
+    age = seconds_text((now - newest.snapshot_at).total_seconds())
+    return (
+        f"The newest backup, {newest.name}, is {age} old; by the schedule the next one was due by "
+        f"{due:%Y-%m-%d %H:%M} UTC. If the Pi still ran after that, newer backups may be elsewhere: on its "
+        "disk, in a pulled copy."
     )
-    if answer != "yes":
-        raise RestoreError("nothing was changed: the answer was not yes.")
 
 
 def next_generation(histories: Mapping[str, History], own: Lineage | None, instance: str) -> int:
@@ -109,7 +158,14 @@ def next_generation(histories: Mapping[str, History], own: Lineage | None, insta
     return max(known) + 1
 
 
-def _ask(question: str) -> str:
+def confirm(question: str) -> None:
+    """Have a person type `yes`. Raises RestoreError for anything else."""
+    if ask(question) != "yes":
+        raise RestoreError("nothing was changed: the answer was not yes.")
+
+
+def ask(question: str) -> str:
+    """What a person types; "" at the end of input. Raises RestoreError where nobody is."""
     if not sys.stdin.isatty():
         raise RestoreError(
             "a restore asks before it replaces anything, and there is nobody to ask. Nothing was changed. "

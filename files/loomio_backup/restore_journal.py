@@ -1,30 +1,89 @@
 """How far a restore came: written before each step that could not be taken twice.
 
-`preparing`: nothing live was touched, the next restore starts afresh. `switching`: the next one finishes this
-one, forward. `done`: what it did.
+`preparing`: nothing live was touched, the next restore starts afresh. `clearing` (streaming mode only): what
+is live is being removed to make room, the restore has to be begun again. `switching`: the next one finishes
+this one, forward. `done`: what it did. `left`: it ended before it touched anything live.
+
+While one is unfinished a marker lies beside the journal; a unit that watches for it settles what a killed
+restore left, also after a reboot.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loomio_backup import clock
 from loomio_backup.errors import RestoreError
+from loomio_backup.progress import seconds_text
 from loomio_backup.state import write_private
+
+MARKER = "restore-unsettled"
+"""A file beside the journal; systemd's path unit knows it by this name."""
+LAST = "restore-last.json"
+"""The journal of the last restore that was finished, for undo: one that fails later must not replace it."""
+
+
+Part = Literal["database", "files"]
+BOTH: tuple[Part, ...] = ("database", "files")
+
+
+class PassedOver(BaseModel):
+    """A newer backup that could not be restored, and why."""
+
+    backup: str
+    reason: str
+
+
+class Root(BaseModel):
+    """Owner, mode and time (nanoseconds) of a mount's root, as they were before a restore."""
+
+    uid: int
+    gid: int
+    mode: int
+    mtime_ns: int
+
+
+class Before(BaseModel):
+    """The lineage that this Pi had before a restore."""
+
+    instance: str
+    generation: int
+    sequence: int
+    previous: str | None
 
 
 class Journal(BaseModel):
-    """One restore. Names of databases: `live` is replaced by `new`, and kept as `aside` if it had tables."""
+    """One restore. Names of databases: `live` is replaced by `new`, and kept as `aside` if it had tables.
+
+    parts: what it restores. roots: the mounts' roots by source; staged: the directory in each of them whose
+    children take the place of the root's; dress: what the root gets with them, if not that directory's owner
+    and mode; roots_before: what it had; kept: the directories that keep what was there. leave_stopped:
+    whoever asked for it starts the app. safety: backups of what was live, made on the way: not what is wanted
+    when the newest is. undoes: the backup whose restore this takes back. stack: what the backup ran with.
+    compared: sentences.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
-    state: Literal["preparing", "switching", "done"]
+    state: Literal["preparing", "clearing", "switching", "done", "left"]
     backup: str
+    parts: tuple[Part, ...] = BOTH
+    undoes: str | None = None
+    leave_stopped: bool = False
+    safety: list[str] = []
+    passed_over: list[PassedOver] = []
+    stale: str | None = None
+    stack: dict[str, Any] = {}
+    compared: list[str] = []
+    lineage_before: Before | None = None
+    staged: dict[str, str] = {}
+    dress: dict[str, Root] = {}
+    roots_before: dict[str, Root] = {}
+    kept: dict[str, str] = {}
     stores: list[str]
     instance: str
     generation: int
@@ -61,14 +120,26 @@ def load(path: Path) -> Journal | None:
 
 
 def save(path: Path, journal: Journal) -> None:
-    """Make the journal durable before going on."""
-    write_private(path, json.dumps(journal.model_dump(mode="json"), indent=1) + "\n")
+    """Make the journal durable before going on; the marker is there for as long as something is to be
+    done."""
+    marker = path.with_name(MARKER)
+    unfinished = journal.state in ("preparing", "clearing", "switching")
+    if unfinished:
+        marker.touch(mode=0o600)
+    text = json.dumps(journal.model_dump(mode="json"), indent=1) + "\n"
+    if journal.state == "done":
+        write_private(path.with_name(LAST), text)
+    write_private(path, text)
+    if not unfinished:
+        marker.unlink(missing_ok=True)
 
 
-def write_result(path: Path, journal: Journal, files_kept_in: Mapping[str, str]) -> None:
+def write_result(path: Path, journal: Journal) -> None:
     """The report of a finished restore. Times in UTC, ages and phases in seconds, sizes in bytes."""
+    lost = max(0.0, (journal.started_at - journal.snapshot_at).total_seconds())
     document = {
         "backup": journal.backup,
+        "parts": list(journal.parts),
         "stores": journal.stores,
         "instance": journal.instance,
         "generation": journal.generation,
@@ -76,6 +147,12 @@ def write_result(path: Path, journal: Journal, files_kept_in: Mapping[str, str])
         "started": journal.started_at.isoformat(),
         "finished": clock.now().isoformat(),
         "age_seconds": round((journal.started_at - journal.snapshot_at).total_seconds(), 1),
+        "lost": f"What was written in the last {seconds_text(lost)} before this restore began is not in it.",
+        "stale": journal.stale,
+        "passed_over": [one.model_dump() for one in journal.passed_over],
+        "safety_backups": journal.safety,
+        "stack": journal.stack,
+        "compared": journal.compared,
         "tables": journal.tables,
         "rows": journal.rows,
         "files": journal.files,
@@ -83,7 +160,7 @@ def write_result(path: Path, journal: Journal, files_kept_in: Mapping[str, str])
         "objects_fetched": journal.objects_fetched,
         "bytes_fetched": journal.bytes_fetched,
         "database_kept_as": journal.aside if journal.keep_aside else None,
-        "files_kept_in": dict(files_kept_in),
+        "files_kept_in": journal.kept,
         "phases": {phase: round(seconds, 3) for phase, seconds in journal.phases.items()},
     }
     write_private(path, json.dumps(document, indent=1) + "\n")

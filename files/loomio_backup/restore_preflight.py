@@ -1,7 +1,8 @@
 """What has to be right before a restore begins: a key, room, and the application's own keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from loomio_backup import bundle, docker, room
 from loomio_backup.bundle import Bundle
@@ -11,6 +12,7 @@ from loomio_backup.errors import RestoreError
 from loomio_backup.keys import Keys
 from loomio_backup.manifest import Manifest
 from loomio_backup.restore_fetch import Fetcher
+from loomio_backup.restore_journal import BOTH, Part
 from loomio_backup.stores import Store
 
 
@@ -26,22 +28,35 @@ def require_identity(config: Config, keys: Keys) -> None:
 
 
 def require_room(
-    config: Config, manifest: Manifest, stores: Sequence[Store], roots: Mapping[str, Path], spool: Path
+    config: Config,
+    manifest: Manifest,
+    stores: Sequence[Store],
+    roots: Mapping[str, Path],
+    spool: Path,
+    parts: Collection[Part] = BOTH,
+    freed: Mapping[Path, int] = MappingProxyType({}),
 ) -> None:
     """Raise RestoreError without room for the database beside the live one, the files beside the live ones,
-    and one object at a time between (if it has to be fetched).
+    and one object at a time between (if it has to be fetched). `freed`: bytes that will be free at these
+    places by then.
     """
     database = docker.service_container(config.project, config.database.service)
-    needs = {docker.data_directory(database): manifest.only("database").plain_size}
-    if len({root.stat().st_dev for root in roots.values()}) == 1:
+    needs = {place: -size for place, size in freed.items()}
+
+    def need(place: Path, size: int) -> None:
+        needs[place] = needs.get(place, 0) + size
+
+    if "database" in parts:
+        need(docker.data_directory(database), manifest.only("database").plain_size)
+    if "files" in parts and len({root.stat().st_dev for root in roots.values()}) == 1:
         # Else only the index says how much goes where; it is looked at before a file is written.
-        needs[next(iter(roots.values()))] = manifest.app_data.bytes
+        need(next(iter(roots.values())), manifest.app_data.bytes)
     fetched = (
         entry.stored_size
         for entry in manifest.objects
         if entry.kind != "legacy" and all(store.source_path(entry.name) is None for store in stores)
     )
-    needs[spool] = max(fetched, default=0)
+    need(spool, max(fetched, default=0))
     room.require_restore(manifest.name, needs)
 
 

@@ -17,11 +17,11 @@ from loomio_backup.postgres import MAINTENANCE_DATABASE
 from loomio_backup.progress import say
 from loomio_backup.psql import Session, SqlError, identifier, literal, session
 from loomio_backup.restore_files import STAGED
-from loomio_backup.restore_journal import Journal
+from loomio_backup.restore_journal import Journal, Root
 from loomio_backup.state import sync_directory
 
 _ARRIVING = OWN_PREFIX.decode() + "arriving-"
-_BEFORE = OWN_PREFIX.decode() + "before-"
+BEFORE = OWN_PREFIX.decode() + "before-"
 _PATIENCE_SECONDS = 60
 
 
@@ -85,29 +85,48 @@ def _exchange(sql: Session, journal: Journal) -> None:
         ) from error
 
 
-def switch_files(root: Path, id_: str) -> Path | None:
+def switch_files(
+    root: Path, id_: str, staged_as: str | None = None, dress: Root | None = None
+) -> Path | None:
     """Put the staged children of a mount's root in the place of the live ones.
 
-    Returns the directory that keeps what was there, or None when there was nothing.
+    `staged_as`: the name of the directory that holds them, if not the restore's own; `dress`: the owner, mode
+    and time that the root gets, if not that directory's. Returns the directory that keeps what was there, or
+    None when there was nothing.
     """
-    staged, arriving, before = (root / (prefix + id_) for prefix in (STAGED, _ARRIVING, _BEFORE))
+    staged = root / (staged_as or STAGED + id_)
+    arriving, before = root / (_ARRIVING + id_), root / (BEFORE + id_)
     if staged.exists():
         before.mkdir(mode=0o700, exist_ok=True)
         _move_children(root, before)
+        if dress is not None:
+            _dress(staged, dress)
         # From here on the root's children are the new ones: the other name says so after an interruption.
         staged.rename(arriving)
         sync_directory(root)
     if arriving.exists():
-        status = arriving.stat()
+        dress = attributes(arriving)
         _move_children(arriving, root)
-        os.chown(root, status.st_uid, status.st_gid)
-        root.chmod(status.st_mode & 0o7777)
         if before.exists() and not any(before.iterdir()):
             before.rmdir()
         arriving.rmdir()
-        os.utime(root, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        _dress(root, dress)
         sync_directory(root)
     return before if before.exists() else None
+
+
+def attributes(directory: Path) -> Root:
+    """What `switch_files` gives a root back."""
+    status = directory.stat()
+    return Root(
+        uid=status.st_uid, gid=status.st_gid, mode=status.st_mode & 0o7777, mtime_ns=status.st_mtime_ns
+    )
+
+
+def _dress(directory: Path, as_it_was: Root) -> None:
+    os.chown(directory, as_it_was.uid, as_it_was.gid)
+    directory.chmod(as_it_was.mode)
+    os.utime(directory, ns=(as_it_was.mtime_ns, as_it_was.mtime_ns))
 
 
 def _move_children(source: Path, target: Path) -> None:

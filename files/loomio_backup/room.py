@@ -89,5 +89,7 @@ def require_restore(name: str, needs: Mapping[Path, int]) -> None:
                 f"there is no room to restore {name}: the disk of {existing} has {bytes_text(found)} free, "
                 f"the restored data needs {bytes_text(needed[device])} beside what is there now, and "
                 f"{bytes_text(FLOOR)} have to stay free. Nothing live was changed. Make room on that disk, "
-                "or use a larger one, then run the same again."
+                "or use a larger one, then run the same again. Or add --streaming: what is live is then "
+                "backed up (pinned) and removed first, so that it is not kept aside, there is no undo, and "
+                "Loomio is down until the restore is done."
             )

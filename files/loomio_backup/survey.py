@@ -6,9 +6,8 @@ import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from loomio_backup import appdata, incremental, lineage, postgres, room
+from loomio_backup import appdata, database_helper, incremental, lineage, postgres, room
 from loomio_backup.attempt import Attempts
-from loomio_backup.capture import database_helper
 from loomio_backup.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
 from loomio_backup.errors import CryptoError, StoreError, StoreFull
@@ -100,7 +99,7 @@ class Survey:
             name: SourceContent(files=int(appdata.has_files(root)), bytes=0) for name, root in roots.items()
         }
         lineage.refuse_empty_sources(last, found)
-        with database_helper(self._config, self._state.spool) as helper:
+        with database_helper.opened(self._config, self._state.spool) as helper:
             table = postgres.first_live_table(helper, self._config.database.name)
         if table is None:
             lineage.refuse_sudden_emptiness(last, {})
@@ -184,7 +183,7 @@ class Survey:
         known = self._catalogue.lineage()
         if not lineage.is_lost(known, found):
             return lineage.continued(known, found, live_data=False)
-        with database_helper(self._config, self._state.spool) as helper:
+        with database_helper.opened(self._config, self._state.spool) as helper:
             table = postgres.first_live_table(helper, self._config.database.name)
         own = lineage.continued(known, found, live_data=table is not None)
         self.warnings.append(

@@ -139,7 +139,7 @@ def test_live_data_is_only_replaced_when_told_to_and_is_kept(tmp_path: Path) -> 
         assert "--unattended" in nobody.err
         assert (pi.uploads / "later").exists()
 
-        output = pi.must("restore", "--newest", "--unattended", "--replace-live-data")
+        output = pi.must(*("restore", "--newest", "--unattended", "--replace-live-data", "--leave-stopped"))
         assert (pi.database_text(), pi.files_text()) == wanted
         running = docker("ps", "-q", "--no-trunc").split()
         assert app not in running
@@ -149,6 +149,11 @@ def test_live_data_is_only_replaced_when_told_to_and_is_kept(tmp_path: Path) -> 
         assert kept in output
         assert pi.sql("SELECT count(*) FROM users", kept) == "0"
         assert (Path(result["files_kept_in"]["uploads"]) / "later").read_text() == "later"
+        # What was live is in a backup, too, although so much of it was lost; and nothing went for that.
+        [safety] = result["safety_backups"]
+        listed = {one["name"]: one for one in json.loads(pi.must("list", "--json"))}
+        assert (listed[safety]["label"], listed[safety]["pinned"]) == ("before-restore", True)
+        assert result["backup"] in listed
         pi.must("run")
 
 

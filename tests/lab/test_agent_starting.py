@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loomio_backup import postgres
-from loomio_backup.capture import database_helper
+from loomio_backup.database_helper import opened
 from loomio_backup.errors import SourceError
 
 from .agent_site import Site
@@ -66,7 +66,7 @@ def test_not_for_ever(pi: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     spool.mkdir()
     with (
         pytest.raises(SourceError, match="is still starting up after 1 s"),
-        database_helper(pi.config, spool),
+        opened(pi.config, spool),
     ):
         raise AssertionError("it was let in")
 
@@ -77,6 +77,6 @@ def test_one_that_does_not_listen_is_named_soon(pi: Site, monkeypatch: pytest.Mo
     docker("restart", "-t", "10", pi.container)
     spool = pi.root / "spool"
     spool.mkdir()
-    with pytest.raises(SourceError, match="does not answer after 1 s"), database_helper(pi.config, spool):
+    with pytest.raises(SourceError, match="does not answer after 1 s"), opened(pi.config, spool):
         raise AssertionError("it was let in")
     assert pi.helpers() == []

@@ -1,0 +1,172 @@
+"""A restore on a live Pi and what follows it: undone, done again, forgotten; in parts; of a time; from older
+ones where the newest is damaged; and in streaming mode where the disk is too small.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .agent_site import DATABASE, Site, site
+
+pytestmark = pytest.mark.lab
+
+RESTORE = ("restore", "--unattended", "--replace-live-data")
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Pi on which people worked on after its only backup."""
+    root = tmp_path_factory.mktemp("undo")
+    with site(root / "pi", "agent-undo", local=root / "disk") as made:
+        made.fill()
+        made.must("run")
+        yield made
+
+
+def state(pi: Site) -> tuple[object, object]:
+    """Everything that is live."""
+    return pi.database_text(), pi.files_text()
+
+
+def result(pi: Site) -> dict[str, Any]:
+    """What the last restore reports."""
+    found: dict[str, Any] = json.loads((pi.root / "state" / "restore-result.json").read_text())
+    return found
+
+
+def first(pi: Site) -> str:
+    """The oldest backup."""
+    return str(json.loads(pi.must("list", "--json"))[-1]["name"])
+
+
+def work(pi: Site) -> tuple[object, object]:
+    """People work; what is live then."""
+    pi.sql("DELETE FROM users WHERE id < 10; CREATE TABLE IF NOT EXISTS later (id int)")
+    (pi.uploads / "later").write_text("later")
+    (pi.uploads / "deep").chmod(0o750)
+    pi.uploads.chmod(0o751)
+    return state(pi)
+
+
+@pytest.mark.parametrize("only", [(), ("--only", "database"), ("--only", "files")])
+def test_nothing_live_is_replaced_unless_it_is_said(pi: Site, only: tuple[str, ...]) -> None:
+    refused = pi.run("restore", "--unattended", "--newest", *only)
+    assert (refused.code, "--replace-live-data" in refused.err) == (1, True)
+
+
+def test_undone_is_as_it_was_and_undone_twice_is_done_again(pi: Site) -> None:
+    wanted = state(pi)
+    worked = work(pi)
+    pi.must(*RESTORE, "--backup", first(pi))
+    assert state(pi) == wanted
+    assert "users" in " ".join(result(pi)["compared"])
+
+    pi.must("undo", "--unattended")
+    assert state(pi) == worked
+    assert not (pi.root / "state" / "restore-result.json").exists()
+    pi.must("run")
+
+    pi.must("undo", "--unattended")
+    assert state(pi) == wanted
+
+    pi.must("undo", "--forget", "--unattended")
+    assert pi.sql("SELECT datname FROM pg_database WHERE datname LIKE 'loomio_%'") == DATABASE
+    assert [path for path in pi.uploads.iterdir() if path.name.startswith(".loomio-")] == []
+    assert state(pi) == wanted
+    gone = pi.run("undo", "--unattended")
+    assert (gone.code, "nothing to undo" in gone.err) == (1, True)
+
+
+@pytest.mark.parametrize("part", ["database", "files"])
+def test_one_part_leaves_the_other_alone(pi: Site, part: str) -> None:
+    database, files = state(pi)
+    worked_database, worked_files = work(pi)
+    pi.must(*RESTORE, "--backup", first(pi), "--only", part)
+    assert state(pi) == ((database, worked_files) if part == "database" else (worked_database, files))
+    assert result(pi)["parts"] == [part]
+    pi.must("undo", "--unattended")
+    assert state(pi) == (worked_database, worked_files)
+    pi.must(*RESTORE, "--backup", first(pi))
+    assert state(pi) == (database, files)
+
+
+def test_the_newest_before_a_time_is_taken(pi: Site) -> None:
+    before = datetime.now(UTC)
+    newest = json.loads(pi.must("list", "--json"))[0]["name"]
+    work(pi)
+    pi.must("run")
+    for typed in (f"{before:%Y-%m-%d %H:%M:%S}", before.isoformat()):
+        pi.must(*RESTORE, "--before", typed)
+        assert result(pi)["backup"] == newest
+    too_early = pi.run(*RESTORE, "--before", "2001-01-01")
+    assert (too_early.code, "no backup of before" in too_early.err) == (1, True)
+    assert pi.run(*RESTORE, "--before", "yesterday").code == 2
+
+
+def test_news_that_is_missing_is_noticed(pi: Site) -> None:
+    expected = pi.run(*RESTORE, "--newest", "--expect-newer-than", "2100-01-01")
+    assert (expected.code, "was expected" in expected.err) == (1, True)
+    assert "Nothing was changed" in expected.err
+
+
+def test_damage_leads_to_an_older_one_and_the_newer_is_pinned(tmp_path: Path) -> None:
+    with site(tmp_path / "pi", "agent-fall", local=tmp_path / "disk") as old:
+        old.fill()
+        old.must("run")
+        [good] = json.loads(old.must("list", "--json"))
+        old.sql("INSERT INTO other.things VALUES (3)")
+        old.must("run")
+        damaged = json.loads(old.must("list", "--json"))[0]["name"]
+        dump = tmp_path / "disk" / f"{damaged}.dump.zst.age"
+        content = bytearray(dump.read_bytes())
+        content[len(content) // 2] ^= 1
+        dump.write_bytes(content)
+        with site(tmp_path / "fresh", "agent-fall2", local=tmp_path / "disk", keys=old) as new:
+            output = new.must("restore", "--newest", "--unattended")
+            assert new.files_text() == old.files_text()
+            found = result(new)
+            assert found["backup"] == good["name"]
+            [passed] = found["passed_over"]
+            assert passed["backup"] == damaged
+            assert dump.name in passed["reason"]
+            assert f"{damaged} cannot be restored" in output
+            pinned = {one["name"]: one["pinned"] for one in json.loads(new.must("list", "--json"))}
+            assert pinned == {damaged: True, good["name"]: False}
+
+
+def test_streaming_gives_up_what_it_says_and_nothing_else(tmp_path: Path) -> None:
+    with site(tmp_path / "pi", "agent-stream", local=tmp_path / "disk") as pi:
+        pi.fill()
+        pi.must("run")
+        wanted = state(pi)
+        work(pi)
+        pi.must(*RESTORE, "--newest", "--streaming")
+        assert state(pi) == wanted
+        found = result(pi)
+        assert (found["database_kept_as"], found["files_kept_in"]) == (None, {})
+        gone = pi.run("undo", "--unattended")
+        assert (gone.code, "Nothing was changed" in gone.err) == (1, True)
+        # But what was live is in the pinned backup, which comes back like any other.
+        [safety] = found["safety_backups"]
+        pi.must(*RESTORE, "--backup", safety)
+        assert pi.sql("SELECT count(*) FROM users") == "991"
+        assert (pi.uploads / "later").read_text() == "later"
+
+
+def test_streaming_reads_the_whole_backup_before_anything_goes(tmp_path: Path) -> None:
+    with site(tmp_path / "pi", "agent-stream2", local=tmp_path / "disk") as pi:
+        pi.fill()
+        pi.must("run")
+        for pack in (tmp_path / "disk").glob("app-data_*.tar.zst.age"):
+            pack.write_bytes(pack.read_bytes()[:-1])
+        live = state(pi)
+        name = first(pi)
+        refused = pi.run(*RESTORE, "--backup", name, "--streaming")
+        assert (refused.code, "Nothing live was changed" in refused.err) == (1, True)
+        assert state(pi) == live

@@ -1,7 +1,7 @@
 """Run a restore as a unit on the Pi and follow it: it ends with the data back, or with the reason why not."""
 
 import shlex
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
@@ -30,12 +30,13 @@ def restored(
     unit: str,
     project: str,
     options: str,
+    wanted: Sequence[str],
     replace: bool,
     finish: bool,
     lent_identity: str,
     identity: str | None,
 ) -> Generator[PyinfraCommand, None, None]:
-    """Bring the data back through `unit`, which restores the newest backup.
+    """Bring data back through `unit`; `wanted` are the agent's options that say which and how.
 
     Fails where it would replace live data, unless `replace` says that it may go, or `finish` that a restore
     which has begun to replace it was interrupted. An active unit is followed, never started twice. `options`
@@ -59,9 +60,8 @@ def restored(
             return complain(
                 host, f"The key could not be lent to the Pi ({lent_identity}). Nothing was restored."
             )
-        prepare = f"rm -f {options}"
-        if replace:
-            prepare = f"echo RESTORE_OPTIONS=--replace-live-data > {options}"
+        words = [*wanted, *(["--replace-live-data"] if replace else [])]
+        prepare = f"echo {shlex.quote('RESTORE_OPTIONS=' + ' '.join(words))} > {options}"
         return followed(host, unit, _WORDS, prepare=prepare, **arguments)
 
     yield FunctionCommand(follow, (), {})

@@ -31,10 +31,10 @@ def restarted_if_running(unit: str) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def timer_active(unit: str) -> Generator[StringCommand, None, None]:
-    """Make a timer run now and after every boot."""
-    timer = host.get_fact(UnitsFact, units=(unit,)).get(unit)
-    if timer and timer.active == "active" and timer.enabled == "enabled":
+def unit_active(unit: str) -> Generator[StringCommand, None, None]:
+    """Make a timer or path unit run now and after every boot."""
+    found = host.get_fact(UnitsFact, units=(unit,)).get(unit)
+    if found and found.active == "active" and found.enabled == "enabled":
         host.noop(f"{unit} is enabled and active")
     else:
         yield StringCommand(f"systemctl enable --now {unit}")

@@ -4,6 +4,8 @@ disagree.
 
 from pathlib import Path
 
+from loomio_backup import restore_journal
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"
 FILES = ROOT / "files"
@@ -30,6 +32,8 @@ OPERATOR = f"{AGENT_SETTINGS}/operator"
 AGENT_STATE = "/var/lib/loomio-backup"
 RESTORE_JOURNAL = f"{AGENT_STATE}/restore-journal.json"
 RESTORE_RESULT = f"{AGENT_STATE}/restore-result.json"
+#: There while a restore is not at its end.
+RESTORE_MARKER = f"{AGENT_STATE}/{restore_journal.MARKER}"
 #: Options of the next restore; gone with a reboot.
 RESTORE_OPTIONS = "/run/loomio-restore.env"
 #: With an offline key: the identity, lent for as long as a restore takes.
@@ -45,3 +49,5 @@ WATCH_SERVICE = "loomio-backup-watch.service"
 WATCH_TIMER = "loomio-backup-watch.timer"
 TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER)
 RESTORE_SERVICE = "loomio-restore.service"
+SETTLE_SERVICE = "loomio-restore-settle.service"
+SETTLE_PATH = "loomio-restore-settle.path"

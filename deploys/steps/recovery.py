@@ -16,7 +16,7 @@ from deploys.facts.agent import RestoreState, RestoreStateFact
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
-from deploys.operations.restore import REPLACE, live_data_sentence, restored
+from deploys.operations.restore import live_data_sentence, restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, privilege, verification
 from deploys.steps.paths import (
@@ -57,14 +57,23 @@ def refuse_live_data(host: Host, target: Target) -> None:
 
 
 def replace_wanted(host: Host) -> bool:
+    """Whether live data may be replaced. Raises DeployError as `said_yes`."""
+    return said_yes(host, "replace_live_data")
+
+
+def said_yes(host: Host, key: str) -> bool:
     """Whether the word was said. Any other value than yes is a mistake, and must not pass for a no."""
-    word = host.data.get("replace_live_data")
+    word = host.data.get(key)
     if word not in (None, False, True, "yes", "no"):
         raise DeployError(
-            f"replace_live_data={word!r} is not understood. Nothing was changed. "
-            f"Say {REPLACE}, or leave it out."
+            f"{key}={word!r} is not understood. Nothing was changed. Say --data {key}=yes, or leave it out."
         )
     return word in (True, "yes")
+
+
+def unfinished(host: Host) -> bool:
+    """Whether a restore had begun to replace what is live when it was interrupted."""
+    return _situation(host).unfinished
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ def restore(host: Host, target: Target) -> None:
         unit=RESTORE_SERVICE,
         project=PROJECT,
         options=RESTORE_OPTIONS,
+        wanted=("--newest", "--store", verification.store_of(target), "--leave-stopped"),
         replace=replace,
         finish=situation.unfinished,
         lent_identity=LENT_IDENTITY,

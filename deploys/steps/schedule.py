@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
-from deploys.operations.systemd import timer_active, units_loaded
+from deploys.operations.systemd import unit_active, units_loaded
 from deploys.steps import agent_config, cron
 from deploys.steps.paths import (
     AGENT_COMMAND,
@@ -18,8 +18,11 @@ from deploys.steps.paths import (
     LENT_IDENTITY,
     PRUNE_SERVICE,
     PRUNE_TIMER,
+    RESTORE_MARKER,
     RESTORE_OPTIONS,
     RESTORE_SERVICE,
+    SETTLE_PATH,
+    SETTLE_SERVICE,
     TIMERS,
     WATCH_SERVICE,
     WATCH_TIMER,
@@ -40,6 +43,8 @@ TEMPLATES = {
     WATCH_SERVICE: "loomio-backup-watch.service.j2",
     WATCH_TIMER: "timer.j2",
     RESTORE_SERVICE: "loomio-restore.service.j2",
+    SETTLE_SERVICE: "loomio-restore-settle.service.j2",
+    SETTLE_PATH: "loomio-restore-settle.path.j2",
 }
 #: The units that systemd keeps in mind; what is made from a template is read when it is started.
 LOADED = tuple(unit for unit in TEMPLATES if "@." not in unit)
@@ -56,7 +61,9 @@ HOMES = ("/home/", "/root/", "/run/user/")
 
 @deploy("Schedule")
 def place(target: Target) -> None:
-    """Write the units and make systemd read them. Starts nothing."""
+    """Write the units and make systemd read them. Starts nothing, but from now on a restore that dies comes
+    to its end by itself.
+    """
     for unit, content in contents(target).items():
         files.put(
             name=f"Write {unit}",
@@ -68,6 +75,7 @@ def place(target: Target) -> None:
             create_remote_dir=False,
         )
     units_loaded(name="Make systemd read the units", units=LOADED)
+    unit_active(name=f"Enable {SETTLE_PATH}", unit=SETTLE_PATH)
 
 
 def contents(target: Target) -> dict[str, str]:
@@ -118,9 +126,10 @@ def contents(target: Target) -> dict[str, str]:
             **common,
             "credentials": lent(*RESTORE_CREDENTIALS),
             "lent_identity": LENT_IDENTITY if settings.encryption.offline_key else None,
-            "store": "drive" if backup.drive else "local",
             "options": RESTORE_OPTIONS,
         },
+        SETTLE_SERVICE: {**common, "credentials": lent(*RESTORE_CREDENTIALS), "lent_identity": None},
+        SETTLE_PATH: {"marker": RESTORE_MARKER},
     }
     return {unit: render(template, **variables[unit]) for unit, template in TEMPLATES.items()}
 
@@ -168,4 +177,4 @@ def _timer(settings: Settings, description: str, schedule: str) -> dict[str, obj
 def enable() -> None:
     """Start the timers, now and at every boot: the last step of a setup and of a recovery."""
     for timer in TIMERS:
-        timer_active(name=f"Enable {timer}", unit=timer)
+        unit_active(name=f"Enable {timer}", unit=timer)

@@ -18,7 +18,14 @@ from typing import Any
 from deploys.facts.compose import ComposeState, Container
 from deploys.facts.machine import Machine
 from deploys.steps import agent_archive, agent_config, docker, monitoring, schedule
-from deploys.steps.paths import AGENT_COMMAND, AGENT_SETTINGS, METRICS_FILE, NETDATA, RESTORE_SERVICE
+from deploys.steps.paths import (
+    AGENT_COMMAND,
+    AGENT_SETTINGS,
+    METRICS_FILE,
+    NETDATA,
+    RESTORE_SERVICE,
+    SETTLE_PATH,
+)
 from deploys.steps.preflight import Target
 from inventories.secrets import Secrets, checked
 from inventories.settings import Settings, load_settings
@@ -267,6 +274,8 @@ def unit_lines(
         active, state = "inactive", "static"
         if name.endswith(".timer"):
             active, state = (timer, enabled) if meant else ("active", "enabled")
+        elif name == SETTLE_PATH:
+            active, state = "active", "enabled"
         elif name == RESTORE_SERVICE:
             active = restore
         elif meant:

@@ -20,6 +20,7 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
         "Stack | Wait until healthy: db, redis",
         "Agent | Write the agent's configuration",
         "Schedule | Write loomio-restore.service",
+        "Schedule | Enable loomio-restore-settle.path",
         RESTORE,
         "Stack | Start every service",
         "Stack | Wait until healthy: every service",

@@ -6,21 +6,22 @@ start of the verb); `log` is the file that gets one line of JSON per step, and t
 last one.
 
 A durable step is whatever another process, or this one after its death, can see: a rename, a removal, a
-commit of the catalogue, a request that changes something in Drive. Killing in front of every step is
-killing after every step, because nothing durable happens in between; the end of the program is the last
-step.
+commit of the catalogue, a request that changes something in Drive, a database or container that comes or
+goes. Killing in front of every step is killing after every step, because nothing durable happens in between;
+the end of the program is the last step.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,9 +31,11 @@ import requests
 
 _WORKFLOWS = frozenset(
     "backup survey capture publication completion replication aftermath leftovers prune removal clearing "
-    "rotate pins".split()
+    "rotate pins restore restore_prepare restore_database restore_streaming restore_finish restore_switch "
+    "undo settle".split()
 )
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+_STATEMENTS = re.compile(r"(BEGIN; )?(CREATE|ALTER|DROP) DATABASE")
 
 
 class Killer:
@@ -93,6 +96,7 @@ def watch(killer: Killer) -> None:
     _watch_files(killer)
     _watch_catalogue(killer)
     _watch_drive(killer)
+    _watch_docker(killer)
 
 
 def _watch_files(killer: Killer) -> None:
@@ -145,6 +149,24 @@ def _watch_drive(killer: Killer) -> None:
         return send(session, request, **options)
 
     setattr(requests.Session, "send", sent)  # noqa: B010
+
+
+def _watch_docker(killer: Killer) -> None:
+    from loomio_backup import docker, psql
+
+    execute, remove = psql.Session.execute, docker.remove_containers
+
+    def executed(session: psql.Session, sql: str) -> None:
+        if _STATEMENTS.match(sql):
+            killer.step("database", sql.partition('"')[0])
+        execute(session, sql)
+
+    def removed(found: Sequence[docker.Container]) -> None:
+        killer.step("containers", " ".join(container.service for container in found))
+        remove(found)
+
+    setattr(psql.Session, "execute", executed)  # noqa: B010
+    setattr(docker, "remove_containers", removed)  # noqa: B010
 
 
 def main() -> int:

@@ -15,9 +15,17 @@ from tests.bench import whole
 from tests.lab import pi
 from tests.lab.agent_site import site
 
-from . import retention_decisions, retention_life, schedule_series, store_runs, store_series
+from . import (
+    restore_series,
+    retention_decisions,
+    retention_life,
+    schedule_series,
+    store_runs,
+    store_series,
+)
 from .kill_series import Tally, every_step, random_moments
 from .report import Table
+from .restore_rig import restore_rig
 from .rig import rig
 from .source_series import CASES, cutting_image, fails_and_removes_nothing
 from .writers_series import run_series
@@ -48,6 +56,27 @@ def moments(verb: str, root: Path) -> list[Table]:
     """SIGKILL at random moments of a verb."""
     with rig(root, seed=2) as made:
         return [_phases(random_moments(made, verb, RANDOM[verb]))]
+
+
+def restores(root: Path, streaming: bool = False) -> list[Table]:
+    """SIGKILL at every durable step of a restore onto live data."""
+    with restore_rig(root, seed=50 + streaming) as made:
+        tally = restore_series.every_step(made, None, *(["--streaming"] if streaming else []))
+    return _restores(tally)
+
+
+def restore_moments(root: Path, count: int = 50) -> list[Table]:
+    """SIGKILL at random moments of one."""
+    with restore_rig(root, seed=52) as made:
+        return _restores(restore_series.random_moments(made, count))
+
+
+def _restores(tally: restore_series.Tally) -> list[Table]:
+    rows: list[list[object]] = [[phase, count] for phase, count in sorted(tally.phases.items())]
+    rows.append(["all", tally.phases.total()])
+    ends: list[list[object]] = [[f"settled as {end}", count] for end, count in sorted(tally.settled.items())]
+    ends += [["undone and compared", tally.undone], ["app still up, on the old", tally.app_up]]
+    return [Table(["phase in which it was killed", "deaths"], rows), Table(["afterwards", "times"], ends)]
 
 
 def writers(root: Path, backups: int = 30) -> list[Table]:
@@ -142,6 +171,17 @@ SERIES: dict[str, Series] = {
         )
         for verb, count in RANDOM.items()
     },
+    "kills-restore": Series(
+        "After SIGKILL in front of every durable step of a restore onto live data, what was live is still "
+        "there, the app is down or on all of the old, settling leads by itself to all of the old or all of "
+        "the new, the restore run again gives the backup, and undo leads back.",
+        restores,
+    ),
+    "kills-restore-streaming": Series(
+        "The same in streaming mode, where what was live is in the backup that was made of it.",
+        partial(restores, streaming=True),
+    ),
+    "moments-restore": Series("The same after SIGKILL at 50 random moments of a restore.", restore_moments),
     "writers": Series(
         "While others write, truncate and rewrite tables, and attach and purge files, each backup holds "
         "exactly the rows that it says, and every attachment that it mentions, or says that it is missing at "

@@ -8,8 +8,9 @@ import pytest
 
 from tests.lab.agent_site import site
 
-from . import store_runs
+from . import restore_series, store_runs
 from .kill_series import SCENARIOS, every_step, random_moments
+from .restore_rig import restore_rig
 from .rig import rig
 from .source_series import CASES, cutting_image, fails_and_removes_nothing
 from .writers_series import run_series
@@ -24,6 +25,18 @@ def test_killed_at_a_durable_step(tmp_path: Path, verb: str) -> None:
         assert tally.by_step.total() == 3
         tally = random_moments(made, verb, 2, restore_every=2)
         assert tally.by_moment.total() == 2
+
+
+def test_a_restore_is_killed(tmp_path: Path) -> None:
+    with restore_rig(tmp_path, seed=4) as made:
+        tally = restore_series.every_step(made, 3)
+        assert tally.phases.total() == 3
+        assert {"the old", "the new"} <= set(tally.settled)
+
+
+def test_a_restore_in_streaming_mode_is_killed(tmp_path: Path) -> None:
+    with restore_rig(tmp_path, seed=5) as made:
+        assert restore_series.every_step(made, 2, "--streaming").phases.total() == 2
 
 
 def test_backups_under_fire(tmp_path: Path) -> None:

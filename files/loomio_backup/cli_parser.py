@@ -198,6 +198,11 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         type=moment.typed,
         help="the newest undamaged one whose data is of before this time, such as '2026-11-22 14:30'",
     )
+    choice.add_argument(
+        "--older",
+        metavar="FILE",
+        help="the database out of a .sql.enc of the older backup scripts: a path, or a name in a store",
+    )
     _add_store(restore)
     restore.add_argument("--only", choices=["database", "files"], help="leave the other part as it is")
     restore.add_argument(

@@ -113,7 +113,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from loomio_backup import restore
+    from loomio_backup import restore, restore_older
 
     settings, keys = _opened(arguments)
     wish = restore.Wish(
@@ -128,7 +128,10 @@ def _restore(arguments: argparse.Namespace) -> int:
         leave_stopped=arguments.leave_stopped,
         streaming=arguments.streaming,
     )
-    restore.run(settings, keys, wish, wait=arguments.wait)
+    if arguments.older:
+        restore_older.run(settings, keys, arguments.older, wish, wait=arguments.wait)
+    else:
+        restore.run(settings, keys, wish, wait=arguments.wait)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from loomio_backup import postgres
 from loomio_backup.bundle import Bundle
@@ -15,7 +16,9 @@ from loomio_backup.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Rol
 from loomio_backup.progress import Ticker, bytes_text, say
 from loomio_backup.psql import Session, identifier, literal, session
 from loomio_backup.restore_fetch import Fetcher
+from loomio_backup.streams import Sink
 
+_Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
 
 _RESTORE = f"""
@@ -62,7 +65,7 @@ def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle,
     with session(helper, MAINTENANCE_DATABASE) as sql:
         _refuse_older_server(sql, manifest)
         _make_roles(sql, bundle.roles)
-        _make_database(sql, new, bundle.properties)
+        make_database(sql, new, bundle.properties)
     _fill(helper, new, manifest, fetcher)
     _compare(helper, new, manifest)
 
@@ -91,7 +94,8 @@ def _make_roles(sql: Session, roles: Sequence[Role]) -> None:
             sql.execute(grant)
 
 
-def _make_database(sql: Session, name: str, properties: DatabaseProperties) -> None:
+def make_database(sql: Session, name: str, properties: DatabaseProperties) -> None:
+    """Make an empty database with these properties."""
     statement = (
         f"CREATE DATABASE {identifier(name)} TEMPLATE template0 OWNER {identifier(properties.owner)} "
         f"ENCODING {literal(properties.encoding)} LC_COLLATE {literal(properties.collate)} "
@@ -110,29 +114,44 @@ def _make_database(sql: Session, name: str, properties: DatabaseProperties) -> N
 
 def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> None:
     entry = manifest.only("database")
-    with fetcher.file(entry) as path, tempfile.TemporaryFile() as stderr:
+    with fetcher.file(entry) as path:
+        content = fed(
+            helper,
+            _RESTORE,
+            new,
+            f"pg_restore could not restore {entry.name}",
+            lambda sink: copy_object(path, fetcher.identities, sink),
+        )
+        if content != (entry.plain_size, entry.plain_sha256):
+            raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
+
+
+def fed(helper: Helper, script: str, new: str, failure: str, feed: Callable[[Sink], _Result]) -> _Result:
+    """Run a program that fills the database `new` with what `feed` writes, which it reads as /work/restore.
+
+    Raises RestoreError, with `failure` and what the program said, unless it ends well.
+    """
+    with tempfile.TemporaryFile() as stderr:
         fifo = make_fifo(helper.directory / "restore")
-        process = helper.start(_RESTORE, new, stdout=subprocess.DEVNULL, stderr=stderr)
+        process = helper.start(script, new, stdout=subprocess.DEVNULL, stderr=stderr)
         writer = FifoWriter(fifo, lambda: process.poll() is None)
-        sink = _Counted(writer)
-        broken = False
+        result: _Result | None = None
         try:
-            content = copy_object(path, fetcher.identities, sink)
+            result = feed(_Counted(writer))
         except BrokenPipeError:
-            broken = True
+            pass  # Its exit status and what it said are the reason.
         finally:
             writer.close()
             status = process.wait()
             fifo.unlink()
-        if broken or status != 0:
+        if result is None or status != 0:
             stderr.seek(0)
             said = stderr.read().decode(errors="replace").strip()
             raise RestoreError(
-                f"pg_restore could not restore {entry.name} (exit status {status}): "
-                f"{said or 'it said nothing'}. The live database was not touched."
+                f"{failure} (exit status {status}): {said or 'it said nothing'}. "
+                "The live database was not touched."
             )
-        if content != (entry.plain_size, entry.plain_sha256):
-            raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
+        return result
 
 
 def _compare(helper: Helper, new: str, manifest: Manifest) -> None:

@@ -33,12 +33,9 @@ def finish(
             restore_switch.switch_database(helper, journal)
     if "files" in journal.parts:
         _switch_files(journal)
-    # The first backup of the new generation tells an old Pi, should it still live, to stop.
-    own = journal.lineage_before if journal.undoes is not None else None
-    lineage = Lineage(journal.instance, journal.generation, 0, journal.backup)
-    if own is not None:
-        lineage = Lineage(own.instance, own.generation, own.sequence, own.previous)
-    catalogue.set_lineage(lineage)
+    if not journal.keeps_lineage:
+        # The first backup of the new generation tells an old Pi, should it still live, to stop.
+        catalogue.set_lineage(_lineage(journal))
     journal.phases["switch"] = watch.lap("switch")
     journal.state = "done"
     if journal.undoes is None:
@@ -49,6 +46,13 @@ def finish(
     _say_done(journal)
     if journal.writers and not journal.leave_stopped:
         start_stack(config)
+
+
+def _lineage(journal: Journal) -> Lineage:
+    own = journal.lineage_before if journal.undoes is not None else None
+    if own is None:
+        return Lineage(journal.instance, journal.generation, 0, journal.backup)
+    return Lineage(own.instance, own.generation, own.sequence, own.previous)
 
 
 def _switch_files(journal: Journal) -> None:

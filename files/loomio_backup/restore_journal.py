@@ -63,7 +63,7 @@ class Journal(BaseModel):
     and mode; roots_before: what it had; kept: the directories that keep what was there. leave_stopped:
     whoever asked for it starts the app. safety: backups of what was live, made on the way: not what is wanted
     when the newest is. undoes: the backup whose restore this takes back. stack: what the backup ran with.
-    compared: sentences.
+    compared: sentences. keeps_lineage: it is no backup of a lineage, so this Pi's own stays.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -80,6 +80,7 @@ class Journal(BaseModel):
     stack: dict[str, Any] = {}
     compared: list[str] = []
     lineage_before: Before | None = None
+    keeps_lineage: bool = False
     staged: dict[str, str] = {}
     dress: dict[str, Root] = {}
     roots_before: dict[str, Root] = {}

@@ -104,6 +104,7 @@ def _journal(last: Journal, catalogue: Catalogue, leave_stopped: bool) -> Journa
         backup=last.backup,
         parts=last.parts,
         undoes=last.backup,
+        keeps_lineage=last.keeps_lineage,
         leave_stopped=leave_stopped,
         stores=[],
         instance=last.instance,

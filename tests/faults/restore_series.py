@@ -36,9 +36,10 @@ def every_step(rig: RestoreRig, sample: int | None = None, *more: str) -> Tally:
     Those of the backup that it makes first are another series' business.
     """
     tally, began = Tally(), time.monotonic()
+    streaming = "--streaming" in more
     rig.start_app()
     whole = rig.killed((*RESTORE, rig.backup, *more))
-    _comes_back(rig, tally, whole)
+    _comes_back(rig, tally, whole, streaming)
     steps = [number for number, step in enumerate(whole.steps, start=1) if _is_ours(step["phase"])]
     if sample is not None:
         last = max(1, sample - 1)
@@ -50,7 +51,7 @@ def every_step(rig: RestoreRig, sample: int | None = None, *more: str) -> Tally:
         tally.phases[death.phase] += 1
         tally.kinds[death.steps[-1]["kind"]] += 1
         ticker.tick(f"{count} of {len(steps)} steps", count / len(steps))
-        _comes_back(rig, tally, death, streaming="--streaming" in more)
+        _comes_back(rig, tally, death, streaming)
     tally.seconds = time.monotonic() - began
     return tally
 

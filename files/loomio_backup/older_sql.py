@@ -1,0 +1,51 @@
+"""Looks at the SQL of an older backup as it streams by, before any of it is executed.
+
+A dump that broke off may end in the middle of a table, which psql takes for its end; and one that was made
+with `pg_dump --create` would leave the database that it is meant for and write into the live one.
+"""
+
+import re
+
+_HEAD = 200  # bytes of a line that are enough to know what it is
+_COPY = re.compile(rb"COPY .* FROM stdin;\s*$", re.IGNORECASE)
+_LEAVES = re.compile(rb"\\c(onnect)?\b|\\!|\\i\b|\\o\b|\\g\b|\\copy\b")
+_OTHER_DATABASE = re.compile(rb"(CREATE|DROP|ALTER) DATABASE\b", re.IGNORECASE)
+_END = b"-- PostgreSQL database dump complete"
+
+
+class Survey:
+    """A sink for the SQL. tables: how many are filled; complete: pg_dump's last words were there; within: the
+    table in whose rows it ended; leaves: the first line that would work on another database.
+    """
+
+    def __init__(self) -> None:
+        self.tables = 0
+        self.complete = False
+        self.within: str | None = None
+        self.leaves: str | None = None
+        self._line = b""
+
+    def write(self, data: "bytes | memoryview", /) -> int:
+        """Take the next piece."""
+        first, *rest = bytes(data).split(b"\n")
+        self._line = (self._line + first)[:_HEAD]
+        for piece in rest:
+            self._look(self._line)
+            self._line = piece[:_HEAD]
+        return len(data)
+
+    def end(self) -> None:
+        """There is no more."""
+        self._look(self._line)
+
+    def _look(self, line: bytes) -> None:
+        if self.within is not None:
+            if line.rstrip(b"\r") == b"\\.":
+                self.within = None
+        elif _COPY.match(line):
+            self.within = line.split()[1].decode(errors="replace")
+            self.tables += 1
+        elif line.startswith(_END):
+            self.complete = True
+        elif self.leaves is None and (_LEAVES.match(line) or _OTHER_DATABASE.match(line)):
+            self.leaves = line.decode(errors="replace")

@@ -135,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_restore(verbs)
     _add_undo(verbs)
+    _add_parts(verbs)
     verbs.add_parser(
         "settle",
         help="bring a restore that was killed to its end",
@@ -239,6 +240,38 @@ def _add_undo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     undo.add_argument("--unattended", action="store_true", help="ask nothing")
     _add_leave_stopped(undo)
+
+
+def _add_parts(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    extract = verbs.add_parser(
+        "extract",
+        help="take one attachment or one table out of a backup",
+        description="Takes one file, or one table as SQL, out of a backup (the newest, if none is named), "
+        "and writes it into a file. Nothing else is touched. OUT appears when it is whole.",
+    )
+    what = extract.add_mutually_exclusive_group(required=True)
+    what.add_argument("--file", metavar="PATH", help="such as storage/ab/cd/KEY, or an attachment's KEY")
+    what.add_argument("--table", metavar="TABLE", help="such as users, or schema.table")
+    extract.add_argument("destination", metavar="OUT", type=Path, help="the file to write; must not exist")
+    _add_which(extract)
+
+    open_ = verbs.add_parser(
+        "open",
+        help="open a backup beside what is live, to look into it",
+        description="Restores a backup (the newest, if none is named) into a database of its own that takes "
+        "no changes, and its files into a directory of their own. What is live is not touched.",
+    )
+    open_.add_argument("--close", action="store_true", help="instead: remove everything that was opened")
+    _add_which(open_)
+
+
+def _add_which(parser: argparse.ArgumentParser) -> None:
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
+    choice.add_argument(
+        "--before", metavar="TIME", type=moment.typed, help="the newest one whose data is of before this time"
+    )
+    _add_store(parser)
 
 
 def _add_leave_stopped(parser: argparse.ArgumentParser) -> None:

@@ -2,11 +2,15 @@
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from loomio_backup.config import Config, load
 from loomio_backup.credentials import Credentials
 from loomio_backup.progress import say
 from loomio_backup.version import VERSION
+
+if TYPE_CHECKING:
+    from loomio_backup.restore_choice import Wish
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -135,6 +139,28 @@ def _restore(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _chosen(arguments: argparse.Namespace) -> "Wish":
+    from loomio_backup.restore_choice import Wish
+
+    newest = arguments.backup is None and arguments.before is None
+    return Wish(backup=arguments.backup, newest=newest, before=arguments.before, store=arguments.store)
+
+
+def _extract(arguments: argparse.Namespace) -> int:
+    from loomio_backup import part
+
+    settings, keys = _opened(arguments)
+    wanted = part.Part(arguments.file, arguments.table, arguments.destination)
+    return part.run(settings, keys, _chosen(arguments), wanted)
+
+
+def _open(arguments: argparse.Namespace) -> int:
+    from loomio_backup import beside
+
+    settings, keys = _opened(arguments)
+    return beside.close(settings) if arguments.close else beside.run(settings, keys, _chosen(arguments))
+
+
 def _undo(arguments: argparse.Namespace) -> int:
     from loomio_backup import undo
 
@@ -190,6 +216,8 @@ VERBS: dict[str, Verb] = {
     "restore": _restore,
     "undo": _undo,
     "settle": _settle,
+    "extract": _extract,
+    "open": _open,
     "probe": _probe,
     "rotate-key": _rotate_key,
     "decrypt": _decrypt,

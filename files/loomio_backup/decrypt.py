@@ -11,12 +11,11 @@ import contextlib
 import enum
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from loomio_backup import age, age_passphrase, fernet, keyfile
+from loomio_backup import age, age_passphrase, appearing, fernet, keyfile
 from loomio_backup.errors import AgentError, CryptoError, KeyFileError
 from loomio_backup.streams import BLOCK
 
@@ -57,7 +56,7 @@ def decrypt_file(key_file: Path, source: Path, destination: Path) -> None:
     with _opened(source) as file:
         kind = _recognise(file.start(), source)
         _check_key(kind, key, source, key_file)
-        with _appearing(destination) as out:
+        with appearing.new_file(destination) as out:
             _decrypt(kind, key, file, out, source)
 
 
@@ -163,23 +162,3 @@ class _In:
             yield
         except OSError as error:
             raise AgentError(f"{self._path} cannot be read: {error.strerror or error}.") from None
-
-
-@contextlib.contextmanager
-def _appearing(destination: Path) -> Iterator[BinaryIO]:
-    """A new file (0600) that gets its name only when the block ends well, and is gone otherwise."""
-    temporary: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=".loomio-backup-decrypt-")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb", buffering=BLOCK) as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.rename(destination)
-        temporary = None
-    except OSError as error:
-        raise AgentError(f"{destination} cannot be written: {error.strerror or error}.") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

@@ -126,14 +126,21 @@ def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> Non
             raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
 
 
-def fed(helper: Helper, script: str, new: str, failure: str, feed: Callable[[Sink], _Result]) -> _Result:
-    """Run a program that fills the database `new` with what `feed` writes, which it reads as /work/restore.
+def fed(
+    helper: Helper,
+    script: str,
+    argument: str,
+    failure: str,
+    feed: Callable[[Sink], _Result],
+    *more: str,
+) -> _Result:
+    """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as /work/restore.
 
     Raises RestoreError, with `failure` and what the program said, unless it ends well.
     """
     with tempfile.TemporaryFile() as stderr:
         fifo = make_fifo(helper.directory / "restore")
-        process = helper.start(script, new, stdout=subprocess.DEVNULL, stderr=stderr)
+        process = helper.start(script, argument, *more, stdout=subprocess.DEVNULL, stderr=stderr)
         writer = FifoWriter(fifo, lambda: process.poll() is None)
         result: _Result | None = None
         try:

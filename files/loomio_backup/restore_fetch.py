@@ -30,7 +30,7 @@ class Fetcher:
         identities: Sequence[Identity],
         interrupted: str = "nothing was restored. Nothing live was changed",
     ) -> None:
-        self._stores = stores
+        self.stores = stores
         self._directory = directory
         self._interrupted = interrupted
         self.identities = identities
@@ -62,7 +62,7 @@ class Fetcher:
     def _found(self, entry: ObjectEntry, fetched: Path) -> Path:
         damaged: list[str] = []
         failed: list[str] = []
-        for store in self._stores:
+        for store in self.stores:
             try:
                 path = store.source_path(entry.name) or self._fetch(store, entry, fetched)
                 size, sha256, _ = hash_file(path)

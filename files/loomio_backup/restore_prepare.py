@@ -4,6 +4,7 @@ What was made beside is removed again when it fails; nothing live is touched her
 """
 
 import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,29 +172,45 @@ class Preparation:
         )
 
     def _stage(self, journal: Journal) -> Totals:
-        manifest = self.manifest
-        scratch: Path = self._state.spool / "index.sqlite"
-        staging = Staging(journal.roots, journal.id, scratch)
-        try:
-            with self.fetcher.content(manifest.only("index")) as source:
-                staging.load(source)
+        index = self.manifest.only("index").name
+
+        def learn(staging: Staging) -> None:
             # So that the next backup knows these files by their content, and need not carry them again.
-            incremental.load_index(self._catalogue, staging.files(), manifest.only("index").name)
-            staging.require_space()
-            staging.prepare()
-            entries = manifest.packs()
-            names = staging.packs()
-            ticker = Ticker("app-data")
-            for number, name in enumerate(names, start=1):
-                if name not in entries:
-                    raise DamagedObject(f"the index needs {name}, which {manifest.name} does not list.")
-                with self.fetcher.content(entries[name]) as source:
-                    staging.extract(name, source)
-                ticker.tick(f"{number} of {len(names)} packs", number / len(names))
-            return staging.finish()
-        finally:
-            staging.close()
-            scratch.unlink()
+            incremental.load_index(self._catalogue, staging.files(), index)
+
+        return stage(self.manifest, self.fetcher, journal.roots, journal.id, self._state.spool, learn)
+
+
+def stage(
+    manifest: Manifest,
+    fetcher: Fetcher,
+    roots: Mapping[str, Path],
+    id_: str,
+    spool: Path,
+    learn: Callable[[Staging], None] = lambda _: None,
+) -> Totals:
+    """Write every file of a backup beside what is in the roots; `learn` may look at the index first."""
+    scratch = spool / "index.sqlite"
+    staging = Staging(roots, id_, scratch)
+    try:
+        with fetcher.content(manifest.only("index")) as source:
+            staging.load(source)
+        learn(staging)
+        staging.require_space()
+        staging.prepare()
+        entries = manifest.packs()
+        names = staging.packs()
+        ticker = Ticker("app-data")
+        for number, name in enumerate(names, start=1):
+            if name not in entries:
+                raise DamagedObject(f"the index needs {name}, which {manifest.name} does not list.")
+            with fetcher.content(entries[name]) as source:
+                staging.extract(name, source)
+            ticker.tick(f"{number} of {len(names)} packs", number / len(names))
+        return staging.finish()
+    finally:
+        staging.close()
+        scratch.unlink()
 
 
 def _stack(manifest: Manifest) -> dict[str, Any]:

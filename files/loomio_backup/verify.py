@@ -29,6 +29,7 @@ from loomio_backup.progress import say, seconds_text
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 
+_RESTORING = ("a restore", "an undo", "settling a restore")
 _NICE = 19
 _TOLD = 8
 """Problems that the final sentence names."""
@@ -170,9 +171,9 @@ class _Verify:
 
 def _refuse_during_restore(state: StateDirectory) -> None:
     holder = state.running()
-    if holder is not None and holder.startswith("a restore"):
+    if holder is not None and holder.startswith(_RESTORING):
         raise DrillError(
-            f"no drill was begun: a restore is running ({holder}), and it needs all that the Pi has. It goes "
+            f"no drill was begun: a restore is going on ({holder}), and it needs all that the Pi has. It goes "
             "on undisturbed; try again when it has finished."
         )
 

@@ -173,8 +173,8 @@ def _refuse_during_restore(state: StateDirectory) -> None:
     holder = state.running()
     if holder is not None and holder.startswith(_RESTORING):
         raise DrillError(
-            f"no drill was begun: a restore is going on ({holder}), and it needs all that the Pi has. It goes "
-            "on undisturbed; try again when it has finished."
+            f"no drill was begun: a restore is going on ({holder}), and it needs all that the Pi has. "
+            "It goes on undisturbed; try again when it has finished."
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from loomio_backup import clock, restore_journal
+from loomio_backup import clock, drills, leases, restore_journal
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config, Retention
 from loomio_backup.history import History
@@ -62,6 +62,7 @@ class Observer:
         self._catalogue = catalogue
         self._pins = pins
         self._journal = restore_journal.load(state.restore_journal)
+        self._state = state
 
     def observe(
         self,
@@ -73,7 +74,7 @@ class Observer:
         """Judge a store by its history, and by those of the other stores. Raises StoreError."""
         now = store.now()
         judge = _Judge(store, history)
-        verified, pinned = self._verified(store.kind), self._pinned(history, others)
+        verified, pinned = drills.verified(self._catalogue, store.kind), self._pinned(history, others)
         backups = [
             replace(
                 judge.judged(summary, self._catalogue.load(summary)),
@@ -133,13 +134,6 @@ class Observer:
         ]
         return inherited and min(since, default=now) > now - _LISTS_LAG
 
-    def _verified(self, kind: str) -> set[str]:
-        """The backups whose last drill from this store passed."""
-        rows = self._catalogue.database.execute(
-            "SELECT backup, passed FROM drills WHERE store = ? ORDER BY finished_at", (kind,)
-        )
-        return {backup for backup, passed in dict(rows.fetchall()).items() if passed}
-
     def _removed(self, kind: str, now: datetime) -> tuple[datetime, ...]:
         """When backups were lately removed."""
         rows = self._catalogue.database.execute(
@@ -149,8 +143,13 @@ class Observer:
         return tuple(datetime.fromisoformat(moment) for (moment,) in rows)
 
     def _pinned(self, history: History, others: Others) -> set[str]:
-        """The pinned backups: a pin in one store holds in all of them."""
+        """The pinned backups: a pin in one store holds in all of them. What a drill or an unfinished restore
+        reads counts as pinned by a person, too.
+        """
         pinned = history.pins.union(*(theirs.pins for _, theirs in others.values()))
+        leased = leases.leased(self._state)
+        if leased:
+            pinned.add(leased)
         journal = self._journal
         if journal is not None and _unfinished(journal):
             pinned.add(journal.backup)

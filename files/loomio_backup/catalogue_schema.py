@@ -68,5 +68,9 @@ CREATE TABLE space (
 ) WITHOUT ROWID;
 CREATE INDEX packed_by_pack ON packed (pack);
 """
-MIGRATIONS = (_FIRST, _SECOND)
+_THIRD = """
+-- What a drill found (drills.py); those from before have none.
+ALTER TABLE drills ADD COLUMN report TEXT;
+"""
+MIGRATIONS = (_FIRST, _SECOND, _THIRD)
 """Each brings the schema from the version of its position to the next one; none is ever changed."""

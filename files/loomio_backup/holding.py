@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from loomio_backup import clock, restore_journal
+from loomio_backup import clock, drills, restore_journal
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config, Retention
 from loomio_backup.history import History
@@ -73,7 +73,7 @@ class Observer:
         """Judge a store by its history, and by those of the other stores. Raises StoreError."""
         now = store.now()
         judge = _Judge(store, history)
-        verified, pinned = self._verified(store.kind), self._pinned(history, others)
+        verified, pinned = drills.verified(self._catalogue, store.kind), self._pinned(history, others)
         backups = [
             replace(
                 judge.judged(summary, self._catalogue.load(summary)),
@@ -132,13 +132,6 @@ class Observer:
             if summary.generation == own.generation
         ]
         return inherited and min(since, default=now) > now - _LISTS_LAG
-
-    def _verified(self, kind: str) -> set[str]:
-        """The backups whose last drill from this store passed."""
-        rows = self._catalogue.database.execute(
-            "SELECT backup, passed FROM drills WHERE store = ? ORDER BY finished_at", (kind,)
-        )
-        return {backup for backup, passed in dict(rows.fetchall()).items() if passed}
 
     def _removed(self, kind: str, now: datetime) -> tuple[datetime, ...]:
         """When backups were lately removed."""

@@ -206,6 +206,7 @@ class Looker:
     def _verified(self, kind: str) -> tuple[str | None, datetime | None]:
         row = self._catalogue.database.execute(
             "SELECT backup, finished_at FROM drills WHERE store = ? AND passed "
+            "AND coalesce(json_extract(report, '$.scope'), 'whole') = 'whole' "
             "ORDER BY finished_at DESC LIMIT 1",
             (kind,),
         ).fetchone()

@@ -225,7 +225,7 @@ class World:
     def drill(self, kind: str, name: str, passed: bool) -> None:
         """A backup was restored for proof."""
         self.catalogue.database.execute(
-            "INSERT INTO drills VALUES (?, ?, ?, ?)",
+            "INSERT INTO drills (store, backup, finished_at, passed) VALUES (?, ?, ?, ?)",
             (kind, name, f"{self.drilled:09}", passed),
         )
         self.drilled += 1

@@ -69,6 +69,22 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="as JSON, for programs: one verdict, or a list without --store"
     )
 
+    verify = verbs.add_parser(
+        "verify",
+        help="restore the newest backup for proof, beside everything",
+        description="Looks whether the newest backup is there, young enough and whole, then restores it from "
+        "one store (Drive, if there is one) into a throwaway database that nothing leads out of, compares "
+        "every table and file, starts the app against it, and removes it all. Exit code 1 when something is "
+        "not as it should be. Nothing live is touched, and backups go on meanwhile.",
+    )
+    _add_store(verify)
+    verify.add_argument("--backup", metavar="NAME", help="this one instead of the newest (see the verb list)")
+    verify.add_argument(
+        "--sample", action="store_true", help="the whole database, but only some of the files"
+    )
+    _add_json(verify)
+    _add_wait(verify)
+
     prune = verbs.add_parser(
         "prune",
         help="remove the backups that the settings no longer keep",

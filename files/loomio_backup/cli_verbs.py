@@ -55,6 +55,20 @@ def _check(arguments: argparse.Namespace) -> int:
     return check.run(settings, keys, scope, arguments.json)
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from loomio_backup import verify
+
+    settings, keys = _opened(arguments)
+    wish = verify.Wish(
+        store=arguments.store,
+        backup=arguments.backup,
+        sample=arguments.sample,
+        as_json=arguments.json,
+        wait=arguments.wait,
+    )
+    return verify.run(settings, keys, wish)
+
+
 def _prune(arguments: argparse.Namespace) -> int:
     from loomio_backup import pruning
 
@@ -180,6 +194,7 @@ VERBS: dict[str, Verb] = {
     "list": _list,
     "show": _show,
     "check": _check,
+    "verify": _verify,
     "prune": _prune,
     "pin": _pin,
     "unpin": _unpin,

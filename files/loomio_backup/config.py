@@ -175,6 +175,16 @@ class Watch(Model):
     prometheus_file: AbsolutePath | None = None
 
 
+class Verify(Model):
+    """Drills. `schedule`: when a whole one is due (None: never); `app`: start the app against the copy.
+    `offline_key`: this Pi holds no identity, so its drills are started by the operator's machine.
+    """
+
+    schedule: Annotated[str, AfterValidator(_cron)] | None = None
+    app: bool = True
+    offline_key: bool = False
+
+
 class Config(Model):
     """Everything the agent needs to know that is not a secret."""
 
@@ -194,6 +204,7 @@ class Config(Model):
     verified_kept: Count = 2
     clock_wait_seconds: Count = 300
     watch: Watch = Watch()
+    verify: Verify = Verify()
     state_directory: AbsolutePath = Path("/var/lib/loomio-backup")
     credentials_directory: AbsolutePath = Path("/etc/loomio-backup/credentials")
     schedule: Annotated[str, AfterValidator(_cron)] = "0 * * * *"

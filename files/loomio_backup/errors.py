@@ -102,3 +102,7 @@ class ExportError(AgentError):
 
 class CheckError(AgentError):
     """A check found that the backups are not as they should be."""
+
+
+class DrillError(AgentError):
+    """A drill could not be made, or it found that a backup does not come back as it should."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from loomio_backup import clock, drills, restore_journal
+from loomio_backup import clock, drills, leases, restore_journal
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config, Retention
 from loomio_backup.history import History
@@ -62,6 +62,7 @@ class Observer:
         self._catalogue = catalogue
         self._pins = pins
         self._journal = restore_journal.load(state.restore_journal)
+        self._state = state
 
     def observe(
         self,
@@ -142,8 +143,13 @@ class Observer:
         return tuple(datetime.fromisoformat(moment) for (moment,) in rows)
 
     def _pinned(self, history: History, others: Others) -> set[str]:
-        """The pinned backups: a pin in one store holds in all of them."""
+        """The pinned backups: a pin in one store holds in all of them. What a drill or an unfinished restore
+        reads counts as pinned by a person, too.
+        """
         pinned = history.pins.union(*(theirs.pins for _, theirs in others.values()))
+        leased = leases.leased(self._state)
+        if leased:
+            pinned.add(leased)
         journal = self._journal
         if journal is not None and _unfinished(journal):
             pinned.add(journal.backup)

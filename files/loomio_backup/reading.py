@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loomio_backup.errors import AgentError
+from loomio_backup.progress import say
 from loomio_backup.state import StateDirectory
 
 
 @contextlib.contextmanager
-def place(state: StateDirectory, verb: str) -> Iterator[Path]:
-    """A directory for this verb alone. Raises AgentError while another process of the same verb uses it."""
+def place(state: StateDirectory, verb: str, wait: bool = False) -> Iterator[Path]:
+    """A directory for this verb alone. Raises AgentError while another process of the same verb uses it; with
+    `wait`, waits for its end instead.
+    """
     directory = state.path / f"reading-{verb}"
     directory.mkdir(mode=0o700, exist_ok=True)
     # A file beside it: writers of the directory lock the directory itself (stores/disk.py).
@@ -26,12 +29,17 @@ def place(state: StateDirectory, verb: str) -> Iterator[Path]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AgentError(
-                f"another {verb} is running. It goes on undisturbed; try again when it has finished."
-            ) from None
+            if not wait:
+                raise AgentError(
+                    f"another {verb} is running. It goes on undisturbed; try again when it has finished."
+                ) from None
+            say(f"{verb} waits until another one has finished")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         _empty(directory)
-        yield directory
-        _empty(directory)
+        try:
+            yield directory
+        finally:
+            _empty(directory)
     finally:
         os.close(handle)
 

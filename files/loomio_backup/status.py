@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from loomio_backup import alarms, clock, crypto, freshness, room
+from loomio_backup import alarms, clock, crypto, freshness, leases, room
 from loomio_backup.alarms import Alarm
 from loomio_backup.catalogue import Catalogue, Run
 from loomio_backup.config import Config
@@ -164,6 +164,8 @@ def _runs(catalogue: Catalogue, state: StateDirectory) -> list[RunStatus]:
 
 
 def _holds_lock(state: StateDirectory, run: Run) -> bool:
+    if run.verb == "verify":
+        return leases.leased(state) is not None
     # The lock knows better than the process's number, which may be another's by now.
     return (state.running() or "").endswith(f"process {run.pid}")
 

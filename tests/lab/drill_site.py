@@ -34,8 +34,8 @@ ENV = {
 }
 _HEALTH = "curl --fail --silent --output /dev/null http://localhost:3000/api/v1/boot/version || exit 1"
 _ROWS = """
-INSERT INTO users (id, email, created_at, updated_at)
-SELECT i, 'user' || i || '@example.org', now(), now() FROM generate_series(1, 20) AS i;
+INSERT INTO users (id, email, unsubscribe_token, created_at, updated_at)
+SELECT i, 'user' || i || '@example.org', i::text, now(), now() FROM generate_series(1, 20) AS i;
 INSERT INTO topics (id, topicable_type, topicable_id, created_at, updated_at)
 VALUES (1, 'Discussion', 1, now(), now());
 INSERT INTO topic_items (topic_id, itemable_type, itemable_id, kind, created_at)

@@ -7,7 +7,7 @@ Each sentence is for the worst evening: what happened, what is still safe, what 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from loomio_backup import freshness
+from loomio_backup import drill_status, freshness
 from loomio_backup.alarms import Condition
 from loomio_backup.config import Config, zone
 from loomio_backup.progress import bytes_text, seconds_text
@@ -20,6 +20,8 @@ _TITLES = {
     "run": "the last backup failed",
     "late": "no new backup in {}",
     "content": "not all is in {} that was put there",
+    "drill": "a backup does not come back from {}",
+    "proof": "no backup in {} is proven to come back",
     "access": "{} cannot be used",
     "disk": "no room for the next backup",
     "space": "{} is nearly full",
@@ -45,6 +47,7 @@ def conditions(config: Config, status: Status) -> list[Condition]:
     found = [*judge.runs(), *judge.clock(), *judge.disk(), *judge.frozen()]
     for store in status.stores:
         found += [*judge.late(store), *judge.access(store), *judge.content(store), *judge.room(store)]
+        found += judge.drills(store)
     return found
 
 
@@ -245,6 +248,20 @@ class _Judge:
         yield Condition(
             f"space-{store.store}",
             _text(what, self._once_full(store)),
+        )
+
+    def drills(self, store: StoreStatus) -> Iterator[Condition]:
+        """What restores for proof found, and that there has been none for too long."""
+        run, name, moment = self._status.run("verify"), store.verified, store.verified_at
+        failed = run is not None and run.outcome in ("failed", "killed")
+        yield from drill_status.conditions(
+            self._config,
+            store.store,
+            store.drills,
+            (name, moment) if name is not None and moment is not None else None,
+            run.error if run is not None and failed else None,
+            PLACES,
+            self._at,
         )
 
     def _once_full(self, store: StoreStatus) -> str:

@@ -19,10 +19,10 @@ def next_due(config: Config, kind: str, after: datetime) -> datetime:
     """When the next backup is to be made that goes to this store: the first one after `after` (UTC)."""
     schedule = config.stores.drive.schedule if kind == "drive" and config.stores.drive else None
     if schedule is None:
-        return _firing(config, config.schedule, after)
+        return firing(config, config.schedule, after)
     # Drive takes part in the first backup that is made when its own turn has come.
-    turn = _firing(config, schedule, after)
-    return _firing(config, config.schedule, turn - timedelta(seconds=1))
+    turn = firing(config, schedule, after)
+    return firing(config, config.schedule, turn - timedelta(seconds=1))
 
 
 def is_drives_turn(config: Config, newest: datetime | None, now: datetime) -> bool:
@@ -30,7 +30,7 @@ def is_drives_turn(config: Config, newest: datetime | None, now: datetime) -> bo
     drive = config.stores.drive
     if drive is None or drive.schedule is None or newest is None or newest > now:
         return drive is not None
-    return _firing(config, drive.schedule, newest) <= now
+    return firing(config, drive.schedule, newest) <= now
 
 
 def late_at(config: Config, kind: str, newest: datetime) -> datetime:
@@ -41,6 +41,7 @@ def late_at(config: Config, kind: str, newest: datetime) -> datetime:
     return next_due(config, kind, newest) + GRACE
 
 
-def _firing(config: Config, schedule: str, after: datetime) -> datetime:
+def firing(config: Config, schedule: str, after: datetime) -> datetime:
+    """When a schedule of this Pi fires next after a moment; both are UTC."""
     # CronSim knows the days on which the clocks change, and yields moments strictly later than its start.
     return next(CronSim(schedule, after.astimezone(zone(config.timezone)))).astimezone(UTC)

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from loomio_backup import alarms, clock, crypto, freshness, leases, room
+from loomio_backup import alarms, clock, crypto, drills, freshness, leases, room
 from loomio_backup.alarms import Alarm
 from loomio_backup.catalogue import Catalogue, Run
 from loomio_backup.config import Config
@@ -20,6 +20,7 @@ from loomio_backup.errors import AgentError
 from loomio_backup.history import Reader
 from loomio_backup.holding import Observer
 from loomio_backup.notify import Alerts
+from loomio_backup.outlook import Outlook, outlook
 from loomio_backup.pins import Pins
 from loomio_backup.state import StateDirectory
 from loomio_backup.store_status import Looker, Opened, StoreStatus, open_each
@@ -73,6 +74,7 @@ class Status:
     dump_bytes: what the last database dump took.
     clock_synchronised: whether the network has set the clock since the start; clock_doubted_since: since when
     nobody could say.
+    outlook: what would become of it if this Pi died now.
     """
 
     host: str
@@ -94,6 +96,7 @@ class Status:
     dump_bytes: int
     clock_synchronised: bool
     clock_doubted_since: datetime | None
+    outlook: Outlook
 
     def run(self, verb: str) -> RunStatus | None:
         """The latest run of a verb."""
@@ -116,12 +119,14 @@ def collect(
     opened = open_each(config, credentials, reader)
     doubted = catalogue.meta(CLOCK_DOUBTED)
     dump_bytes = _dump_bytes(catalogue)
+    stores = [looker.look(kind, opened) for kind in opened]
+    off_site = next((store.age_seconds for store in stores if store.store == "drive"), None)
     return Status(
         host=config.host,
         program_version=VERSION,
         at=now,
         since_start_seconds=round(clock.since_start().total_seconds(), 1),
-        stores=[looker.look(kind, opened) for kind in opened],
+        stores=stores,
         next_run_at=freshness.next_due(config, "local", now),
         timer=_timer(),
         running=state.running(),
@@ -136,6 +141,7 @@ def collect(
         dump_bytes=dump_bytes,
         clock_synchronised=clock.synchronised(),
         clock_doubted_since=datetime.fromisoformat(doubted) if doubted else None,
+        outlook=outlook(config, off_site, drills.load(catalogue, "drive")),
     )
 
 

@@ -31,8 +31,8 @@ def run(config: Config, credentials: Credentials, as_json: bool) -> int:
 
     As JSON: `ok`; `problems` (sentences about what is wrong; empty when ok) and `notes` (worth knowing,
     nothing wrong); and every field of status.Status, store_status.StoreStatus, status.RunStatus,
-    status.KeyStatus, store_status.FirstCopy and alarms.Alarm by its name, as documented there. Times are
-    ISO 8601 in UTC.
+    status.KeyStatus, store_status.FirstCopy, drill_status.Standing, outlook.Outlook and alarms.Alarm by its
+    name, as documented there. Times are ISO 8601 in UTC.
     """
     state = StateDirectory(config.state_directory)
     wrong: list[str] = []
@@ -83,6 +83,7 @@ def lines(config: Config, found: Status, problems: list[str], noted: list[str]) 
     said = [f"{found.host}, {_at(found.at, config)}: {_headline(found, problems)}"]
     said += [f"  ! {problem}" for problem in problems]
     said += [f"  * {note}" for note in noted]
+    said.append(f"  {found.outlook.text}")
     for store in found.stores:
         said += ["", *_store(store, config)]
     said += ["", *_rest(found, config)]

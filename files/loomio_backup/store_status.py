@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from loomio_backup import clock, freshness
+from loomio_backup import clock, drills, freshness
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config, Stores
 from loomio_backup.credentials import Credentials
+from loomio_backup.drill_status import Standing, standing
 from loomio_backup.errors import AgentError, ConfigError, StoreError, StoreUnavailable
 from loomio_backup.forecast import Used, forecast
 from loomio_backup.history import History, Reader
@@ -57,6 +58,7 @@ class StoreStatus:
     same in words, also when it is not known.
     clock_apart_seconds: how much the store's clock is ahead of this Pi's.
     first_copy: as long as no backup is complete here, how far the first one is.
+    drills: what restores for proof from this store say.
     """
 
     store: str
@@ -86,6 +88,7 @@ class StoreStatus:
     forecast: str = ""
     clock_apart_seconds: float | None = None
     first_copy: FirstCopy | None = None
+    drills: Standing = field(default_factory=Standing)
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class Looker:
             access_problem=self._catalogue.meta(ACCESS + kind),
             full_on=prediction.full_on,
             forecast=prediction.text,
+            drills=standing(self._config, kind, drills.load(self._catalogue, kind), self._began, now),
         )
 
     def _verified(self, kind: str) -> tuple[str | None, datetime | None]:

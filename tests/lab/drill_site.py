@@ -9,10 +9,16 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from loomio_backup import clock
+from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import DriveStore, Verify
+from loomio_backup.manifest import Manifest, backup_name, seal
+from loomio_backup.state import StateDirectory
+from loomio_backup.stores.drive import DriveFolder
 
 from .agent_pair import Pair
 from .agent_site import Site, site
@@ -106,3 +112,35 @@ def _images(pi: Site) -> None:
             *("--label", f"com.docker.compose.project={pi.project}"),
             *("--label", f"com.docker.compose.service={service}", *more, stack_image(image)),
         )
+
+
+def forge(pair: Pair, like: str, **changes: Any) -> str:
+    """A manifest that this Pi's key signed, newer than all others, in Drive only: that of the backup `like`
+    with changes. Returns the new backup's name.
+    """
+    pi = pair.pi
+    manifest = manifest_of(pair, like)
+    moment = clock.now() + timedelta(seconds=len(pair.in_drive()))
+    made = manifest.model_copy(
+        update={"name": backup_name(moment), "sequence": 100 + len(pair.in_drive())} | changes
+    )
+    path = pi.root / made.manifest_name
+    digests = seal(made, pi.signing_key, pi.config.recipients, path)
+    folder(pair).put(path.name, path, digests)
+    path.unlink()
+    return made.name
+
+
+def folder(pair: Pair) -> DriveFolder:
+    """The Pi's folder in Drive."""
+    assert pair.pi.config.stores.drive is not None
+    secret = json.loads((pair.pi.root / "credentials" / "drive.json").read_text())
+    return DriveFolder(pair.pi.config.stores.drive, secret)
+
+
+def manifest_of(pair: Pair, name: str) -> Manifest:
+    """What the Pi knows of a backup."""
+    with Catalogue(StateDirectory(pair.pi.config.state_directory).catalogue) as catalogue:
+        found = catalogue.manifest(name)
+    assert found is not None
+    return found

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loomio_backup.objects import as_it_is
+
 from .agent_pair import Pair
-from .docker import docker
-from .drill_site import drill_pair, left_behind
+from .docker import docker, wait_until
+from .drill_site import (
+    ENV,
+    LABEL,
+    OUTWARD,
+    attach,
+    drill_pair,
+    folder,
+    forge,
+    left_behind,
+    manifest_of,
+)
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """One Pi for what leaves its backups as they are."""
+    """One Pi for all that need no app. Forged backups stay in its Drive; each is newer than those before."""
     with drill_pair(tmp_path_factory.mktemp("drill"), "agent-drill", app=False) as made:
         made.pi.must("run")
         yield made
+
+
+@pytest.fixture(scope="module")
+def good(pair: Pair) -> str:
+    """The name of its good backup."""
+    return str(pair.backups()[-1]["name"])
 
 
 def verified(pair: Pair, *arguments: str) -> dict[str, Any]:
@@ -34,12 +55,46 @@ def verified(pair: Pair, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def _everything() -> list[str]:
-    return [
+def failed(pair: Pair, *arguments: str) -> tuple[dict[str, Any], str]:
+    """One that has to fail; what it found, and its one sentence."""
+    outcome = pair.pi.run("verify", "--json", *arguments)
+    assert outcome.code == 1, outcome
+    found: dict[str, Any] = json.loads(outcome.out)
+    assert not found["ok"]
+    assert left_behind(pair.pi) == []
+    [sentence] = [line for line in outcome.err.splitlines() if line.startswith("loomio-backup: ")]
+    return found, sentence
+
+
+def everything() -> set[str]:
+    """All containers, volumes and networks of this machine."""
+    return {
         *docker("ps", "-aq").split(),
         *docker("volume", "ls", "-q").split(),
         *docker("network", "ls", "-q").split(),
-    ]
+    }
+
+
+def in_drill(pair: Pair, name: str) -> str | None:
+    """The container of the drill that is known by this name there."""
+    for id_ in docker("ps", "-q", "--filter", f"label={LABEL}={pair.pi.project}").split():
+        try:
+            networks = json.loads(docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", id_))
+        except LabError:  # gone meanwhile
+            continue
+        if any(name in (network["Aliases"] or []) for network in networks.values()):
+            return id_
+    return None
+
+
+def can(container: str, script: str) -> bool:
+    """Whether something works inside a container."""
+    command = ["docker", "exec", container, "bash", "-c", script]
+    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
+def address(container: str) -> str:
+    return docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", container)
 
 
 def test_a_good_backup_comes_back_from_drive_with_the_app(tmp_path: Path) -> None:
@@ -50,16 +105,175 @@ def test_a_good_backup_comes_back_from_drive_with_the_app(tmp_path: Path) -> Non
         for path in pair.disk.glob("*"):
             if not path.name.endswith(".manifest.age"):
                 path.write_bytes(b"damaged")
-        found = verified(pair)
-        drill = found["drill"]
-        print(json.dumps(drill, indent=1))
-        assert (found["store"], drill["scope"], drill["app"]) == ("drive", "whole", "answered")
-        assert drill["users"] == 20
-        assert drill["latest_activity"].startswith("2026-11-20T12:34:56")
-        assert (drill["attachments"], drill["attachments_missing"]) == (4, 1)
-        assert drill["objects_fetched"] == 4
-        assert set(drill["phases"]) >= {"fetch", "database", "files", "app"}
+        running = pair.pi.start_agent("verify")
+        app = wait_until(lambda: in_drill(pair, "app"), "the app of the drill", 120)
+        given = json.loads(docker("inspect", "-f", "{{json .Config.Env}}", app))
+        output = running.communicate()[0]
+        assert running.returncode == 0, output
+        assert f"DEVISE_SECRET={ENV['DEVISE_SECRET']}" in given
+        assert not [value for value in OUTWARD.values() if value in json.dumps(given)]
+        assert not [line for line in given if line.startswith(("SMTP", "OAUTH", "POSTGRES_PASSWORD"))]
+        assert left_behind(pair.pi) == []
+
         status = json.loads(pair.pi.run("status", "--json").out)
         stores = {store["store"]: store for store in status["stores"]}
-        assert stores["drive"]["verified"] == drill["backup"]
+        [newest] = pair.backups()
+        assert stores["drive"]["verified"] == newest["name"]
         assert stores["local"]["verified"] is None
+
+
+def test_what_a_drill_finds(pair: Pair, good: str) -> None:
+    before = everything()
+    found = verified(pair, "--backup", good)
+    assert everything() - before == set()
+    drill = found["drill"]
+    assert (found["store"], drill["backup"], drill["scope"]) == ("drive", good, "whole")
+    assert drill["app"].startswith("skipped: the settings say so")
+    assert (drill["tables"], drill["rows"]) == (
+        len(manifest_of(pair, good).database.tables),
+        manifest_of(pair, good).database.rows,
+    )
+    assert drill["users"] == 20
+    assert drill["latest_activity"].startswith("2026-11-20T12:34:56")
+    assert (drill["attachments"], drill["attachments_missing"]) == (4, 1)
+    assert (drill["files"], drill["bytes"]) == (
+        manifest_of(pair, good).app_data.files,
+        manifest_of(pair, good).app_data.bytes,
+    )
+    assert drill["objects_fetched"] == 4
+    assert set(drill["phases"]) >= {"fetch", "database", "files"}
+
+
+def test_nothing_leads_out_and_a_killed_drill_is_cleared_up_by_the_next(pair: Pair, good: str) -> None:
+    pi = pair.pi
+    live = pi.database_text()
+    first = pi.start_agent("verify", "--sample", "--backup", good)
+    copy = wait_until(lambda: in_drill(pair, "db"), "the copy", 120)
+    # Halted in the middle, so that there is time to look around.
+    first.send_signal(signal.SIGSTOP)
+    there, host = address(pi.container), docker("network", "inspect", "-f", _GATEWAY, "bridge")
+    for target in (f"{there}/5432", f"{host}/1", "1.1.1.1/53"):
+        assert refusal(copy, target) == "nobody there", target
+    # Which proves something, because an ordinary container finds the first two.
+    assert refusal(pi.container, f"{there}/5432") is None
+    assert refusal(pi.container, f"{host}/1") == "refused"
+    assert not can(copy, "getent hosts pypi.org")
+    assert "POSTGRES_PASSWORD=" not in docker("inspect", "-f", "{{json .Config.Env}}", copy)
+
+    second = pi.run("verify")
+    assert second.code == 1
+    assert "another verify is running" in second.err
+    assert last_verify(pair) == "running"
+    # A backup neither waits nor takes the drill's helper for a leftover of its own.
+    there_before = left_behind(pi)
+    pi.must("run")
+    assert left_behind(pi) == there_before
+    first.kill()
+    first.communicate()
+    assert left_behind(pi) != []
+    assert last_verify(pair) == "killed"
+    assert verified(pair, "--sample", "--backup", good)["drill"]["scope"] == "sample"
+    assert last_verify(pair) == "complete"
+    assert pi.database_text() == live
+
+
+def last_verify(pair: Pair) -> str:
+    """How the last drill ended, as status says."""
+    status = json.loads(pair.pi.run("status", "--json").out)
+    return {one["verb"]: str(one["outcome"]) for one in status["runs"]}["verify"]
+
+
+def refusal(container: str, target: str) -> str | None:
+    """What becomes of a connection from inside a container; None: it is there."""
+    connect = f"timeout 5 bash -c 'echo > /dev/tcp/{target}'"
+    done = subprocess.run(
+        ["docker", "exec", container, "bash", "-c", connect], capture_output=True, text=True
+    )
+    if done.returncode == 0:
+        return None
+    return "refused" if "refused" in done.stderr else "nobody there"
+
+
+_GATEWAY = "{{(index .IPAM.Config 0).Gateway}}"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("DELETE FROM users WHERE id = 20", "public.users has 19 rows instead of 20"),
+        ("DROP TABLE translations", "public.translations has None rows instead of 0"),
+    ],
+)
+def test_a_dump_that_lacks_something_is_noticed(pair: Pair, good: str, change: str, named: str) -> None:
+    pi = pair.pi
+    saved = docker("exec", pi.container, "pg_dump", "-U", "loomio", "-t", "users", "-t", "translations", _DB)
+    pi.sql(change)
+    pi.must("run")
+    lacking = _newest_own(pair)
+    pi.sql("DROP TABLE IF EXISTS users, translations CASCADE")
+    pi.sql(saved)
+    whole = manifest_of(pair, good)
+    dump = manifest_of(pair, lacking).only("database")
+    objects = [entry for entry in whole.objects if entry.kind != "database"]
+    name = forge(pair, good, objects=[*objects, dump])
+    found, sentence = failed(pair)
+    assert found["drill"]["backup"] == name
+    assert named in sentence
+
+
+_DB = "loomio_production"
+
+
+def _newest_own(pair: Pair) -> str:
+    """The newest backup that the Pi made itself: in the local store there is no forged one."""
+    return str(json.loads(pair.pi.must("list", "--json", "--store", "local"))[0]["name"])
+
+
+def test_an_attachment_without_its_file_is_noticed(pair: Pair, good: str) -> None:
+    assert manifest_of(pair, good).attachments_missing == ["attachment000000000000000004"]
+    forge(pair, good, attachments_missing=[])
+    found, sentence = failed(pair, "--sample")
+    assert "an attachment (attachment000000000000000004)" in sentence
+    assert found["drill"]["attachments_missing"] == 1
+
+
+def test_a_missing_object_is_noticed_without_a_restore(pair: Pair, good: str) -> None:
+    pi = pair.pi
+    attach(pi, 5, b"in a pack of its own")
+    pi.must("run")
+    own = manifest_of(pair, _newest_own(pair))
+    name = forge(pair, own.name)
+    [lost] = own.packs().keys() - manifest_of(pair, good).packs().keys()
+    pair.remove_from_drive(lost)
+    began = time.monotonic()
+    found, sentence = failed(pair)
+    assert f"{lost}, which {name} needs, is missing" in sentence
+    assert found["drill"]["passed"] is False
+    assert time.monotonic() - began < 15
+
+
+def test_yesterdays_backup_is_not_taken_for_todays(tmp_path: Path) -> None:
+    with drill_pair(tmp_path, "agent-drill-old", app=False) as pair:
+        pair.pi.must("run")
+        pair.pi.must("run")
+        newest, before = pair.backups()
+        # The newest manifest is gone.
+        name = newest["name"] + ".manifest.age"
+        stored = folder(pair).stat(name)
+        assert stored is not None
+        kept = tmp_path / "kept"
+        folder(pair).get(stored, kept)
+        pair.remove_from_drive(name)
+        found, sentence = failed(pair, "--sample")
+        assert f"{name} is gone, and this Pi did not remove it" in sentence
+        # What is there does come back, and says so.
+        assert (found["drill"]["backup"], found["drill"]["passed"]) == (before["name"], True)
+        # In its place lies the one before.
+        old = folder(pair).stat(before["name"] + ".manifest.age")
+        assert old is not None
+        copy = tmp_path / "copy"
+        folder(pair).get(old, copy)
+        folder(pair).put(name, copy, as_it_is(copy))
+        found, sentence = failed(pair, "--sample")
+        assert f"{name} cannot be used" in sentence
+        assert f"the manifest of another backup, {before['name']}" in sentence

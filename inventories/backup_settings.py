@@ -109,6 +109,17 @@ class BackupSettings(Group):
     watch_schedule: Cron = Field(
         default="*/15 * * * *", description="minute hour day month weekday in quotes, such as '*/15 * * * *'"
     )
+    verify_schedule: Annotated[Cron | None, BeforeValidator(checks.off)] = Field(
+        default="30 4 1 * *",
+        description="minute hour day month weekday in quotes, such as '30 4 1 * *', or off",
+    )
+    verify_sample_schedule: Annotated[Cron | None, BeforeValidator(checks.off)] = Field(
+        default="30 4 * * 0",
+        description="minute hour day month weekday in quotes, such as '30 4 * * 0', or off",
+    )
+    verify_app: bool = Field(
+        default=True, description="true (a drill starts the app against the copy) or false"
+    )
     jitter_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=60, description="at most so many seconds of random delay, 0 to 3600"
     )

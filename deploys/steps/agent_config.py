@@ -34,6 +34,7 @@ from loomio_backup.config import (
     LocalStore,
     Retention,
     Stores,
+    Verify,
     Watch,
 )
 
@@ -70,6 +71,11 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
         verified_kept=backup.verified_kept,
         clock_wait_seconds=backup.clock_wait_seconds,
         watch=_watch(settings.monitoring),
+        verify=Verify(
+            schedule=backup.verify_schedule,
+            app=backup.verify_app,
+            offline_key=settings.encryption.offline_key,
+        ),
         state_directory=Path(AGENT_STATE),
         credentials_directory=Path(CREDENTIALS),
         schedule=backup.schedule,

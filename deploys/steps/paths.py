@@ -47,7 +47,12 @@ PRUNE_SERVICE = "loomio-backup-prune.service"
 PRUNE_TIMER = "loomio-backup-prune.timer"
 WATCH_SERVICE = "loomio-backup-watch.service"
 WATCH_TIMER = "loomio-backup-watch.timer"
-TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER)
+#: Drills: whole ones, and samples.
+VERIFY_SERVICE = "loomio-backup-verify.service"
+VERIFY_TIMER = "loomio-backup-verify.timer"
+SAMPLE_SERVICE = "loomio-backup-verify-sample.service"
+SAMPLE_TIMER = "loomio-backup-verify-sample.timer"
+TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER, VERIFY_TIMER, SAMPLE_TIMER)
 RESTORE_SERVICE = "loomio-restore.service"
 SETTLE_SERVICE = "loomio-restore-settle.service"
 SETTLE_PATH = "loomio-restore-settle.path"

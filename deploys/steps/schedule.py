@@ -1,4 +1,4 @@
-"""The units: on schedule, backups and their clearing up and watch; a restore that only a recovery starts."""
+"""The units: on schedule, backups, their clearing up, watch and drills; a restore that only a recovery starts."""
 
 import io
 from collections.abc import Sequence
@@ -21,9 +21,13 @@ from deploys.steps.paths import (
     RESTORE_MARKER,
     RESTORE_OPTIONS,
     RESTORE_SERVICE,
+    SAMPLE_SERVICE,
+    SAMPLE_TIMER,
     SETTLE_PATH,
     SETTLE_SERVICE,
     TIMERS,
+    VERIFY_SERVICE,
+    VERIFY_TIMER,
     WATCH_SERVICE,
     WATCH_TIMER,
 )
@@ -42,6 +46,10 @@ TEMPLATES = {
     PRUNE_TIMER: "timer.j2",
     WATCH_SERVICE: "loomio-backup-watch.service.j2",
     WATCH_TIMER: "timer.j2",
+    VERIFY_SERVICE: "loomio-backup-verify.service.j2",
+    VERIFY_TIMER: "timer.j2",
+    SAMPLE_SERVICE: "loomio-backup-verify.service.j2",
+    SAMPLE_TIMER: "timer.j2",
     RESTORE_SERVICE: "loomio-restore.service.j2",
     SETTLE_SERVICE: "loomio-restore-settle.service.j2",
     SETTLE_PATH: "loomio-restore-settle.path.j2",
@@ -52,9 +60,13 @@ LOADED = tuple(unit for unit in TEMPLATES if "@." not in unit)
 BACKUP_CREDENTIALS = (names.IDENTITY, names.SIGNING_KEY, names.DRIVE, names.KEYRING)
 PRUNE_CREDENTIALS = (names.DRIVE,)
 WATCH_CREDENTIALS = (names.DRIVE, names.ALERTS)
+#: A drill opens backups, and makes none.
+VERIFY_CREDENTIALS = (names.IDENTITY, names.DRIVE, names.KEYRING)
 RESTORE_CREDENTIALS = (*BACKUP_CREDENTIALS, names.LEGACY_PASSPHRASE)
 #: Where Docker listens and keeps things: with the socket goes the Pi.
 DOCKER = ("/run/docker.sock", "/run/containerd", "/var/lib/docker", "/var/lib/containerd")
+#: A day that does not come again, for what is off: a timer without any is an error to systemd.
+NEVER = ("1970-01-01 00:00:00 UTC",)
 #: What ProtectHome= takes away.
 HOMES = ("/home/", "/root/", "/run/user/")
 
@@ -95,6 +107,11 @@ def contents(target: Target) -> dict[str, str]:
         # The older format's passphrase opens what it writes; who does not write it does not need it.
         + (lent(names.LEGACY_PASSPHRASE) if backup.format == "fernet" else []),
     }
+    drilling = {
+        **common,
+        **_sandbox(settings, readable=[settings.stack.directory, store_directory(backup)]),
+        "credentials": lent(*VERIFY_CREDENTIALS),
+    }
     variables: dict[str, dict[str, object]] = {
         BACKUP_SERVICE: {**backing_up, "description": "Loomio backup", "arguments": "run --wait"},
         LABELLED_BACKUP: {
@@ -122,6 +139,18 @@ def contents(target: Target) -> dict[str, str]:
             "credentials": lent(*WATCH_CREDENTIALS),
         },
         WATCH_TIMER: _timer(settings, "Watch over the Loomio backups", backup.watch_schedule),
+        VERIFY_SERVICE: {
+            **drilling,
+            "description": "Drill: restore of the newest Loomio backup for proof",
+            "arguments": "verify --wait",
+        },
+        VERIFY_TIMER: _timer(settings, "Drill of the Loomio backups", backup.verify_schedule),
+        SAMPLE_SERVICE: {
+            **drilling,
+            "description": "Sampled drill: restore of the newest Loomio backup for proof",
+            "arguments": "verify --wait --sample",
+        },
+        SAMPLE_TIMER: _timer(settings, "Sampled drill of the Loomio backups", backup.verify_sample_schedule),
         RESTORE_SERVICE: {
             **common,
             "credentials": lent(*RESTORE_CREDENTIALS),
@@ -164,11 +193,11 @@ def _sandbox(
     }
 
 
-def _timer(settings: Settings, description: str, schedule: str) -> dict[str, object]:
+def _timer(settings: Settings, description: str, schedule: str | None) -> dict[str, object]:
     return {
         "description": description,
-        "schedule": f"{schedule}, {settings.timezone}",
-        "on_calendar": cron.on_calendar(schedule, settings.timezone),
+        "schedule": f"{schedule}, {settings.timezone}" if schedule else "off",
+        "on_calendar": cron.on_calendar(schedule, settings.timezone) if schedule else NEVER,
         "jitter_seconds": settings.backup.jitter_seconds,
     }
 

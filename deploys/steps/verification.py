@@ -17,7 +17,9 @@ from deploys.steps.paths import (
     PROJECT,
     PRUNE_SERVICE,
     PRUNE_TIMER,
+    SAMPLE_TIMER,
     TIMERS,
+    VERIFY_TIMER,
     WATCH_SERVICE,
     WATCH_TIMER,
     WEB_URL,
@@ -29,6 +31,8 @@ _TIMERS = {
     BACKUP_TIMER: "no backups are made",
     PRUNE_TIMER: "old backups are not cleared up",
     WATCH_TIMER: "nobody is told when backups fail",
+    VERIFY_TIMER: "no backup is restored for proof",
+    SAMPLE_TIMER: "no backup is sampled for proof",
 }
 _SERVICES = {
     BACKUP_SERVICE: "The last backup",

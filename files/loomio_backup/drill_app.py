@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from loomio_backup import docker, drill_gates
+from loomio_backup import docker, drill_bench, drill_gates
 from loomio_backup.bundle import Bundle, parse_env
 from loomio_backup.config import Config
 from loomio_backup.docker import Container
@@ -43,13 +43,14 @@ def try_out(config: Config, bench: Bench, copy: Copy, bundle: Bundle, directory:
     """Start the app against the copy: `answered`, or `skipped: …` or `failed: …` with the reason."""
     if not config.verify.app:
         return "skipped: the settings say so (backup.verify_app)"
-    reason = drill_gates.too_little_for_the_app(drill_gates.available_memory())
-    if reason is not None:
-        return f"skipped: {reason}"
     found = {one.service: one for one in docker.containers(config.project) if not one.one_off}
     lacking = [service for service in (APP, REDIS) if service not in found]
     if lacking:
         return f"skipped: there is no container of {' and '.join(lacking)} to take the image from"
+    meminfo = drill_bench.meminfo(config.project, found[REDIS].image_id)
+    reason = drill_gates.too_little_for_the_app(drill_gates.available_memory(meminfo))
+    if reason is not None:
+        return f"skipped: {reason}"
     variables = environment(config, copy, bundle)
     bench.start_redis(found[REDIS].image_id)
     file = _env_file(directory / "app.env", variables)

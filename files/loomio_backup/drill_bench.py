@@ -143,6 +143,14 @@ def clear(project: str) -> None:
         _gone("network", "rm", id_)
 
 
+def meminfo(project: str, image_id: str) -> str:
+    """The text of /proc/meminfo, which our own unit may not see: only what runs beside us may."""
+    return docker.docker(
+        *("run", "--rm", "--label", f"{LABEL}={project}", "--network", "none", "--cap-drop", "ALL"),
+        *("--entrypoint", "cat", image_id, "/proc/meminfo"),
+    )
+
+
 def require_running(container: str, what: str) -> None:
     """Raise DrillError when a container has ended by itself: that says nothing about a backup."""
     running, too_large = docker.docker(

@@ -20,13 +20,13 @@ _LOG = 1 << 30
 """PostgreSQL's own log (max_wal_size)."""
 
 
-def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Bytes that can be taken without swapping, by the kernel's estimate."""
-    for line in meminfo.read_text(encoding="ascii").splitlines():
+def available_memory(meminfo: str) -> int:
+    """Bytes that can be taken without swapping, by the kernel's estimate (the text of /proc/meminfo)."""
+    for line in meminfo.splitlines():
         name, _, rest = line.partition(":")
         if name == "MemAvailable":
             return int(rest.split()[0]) * 1024
-    raise DrillError(f"{meminfo} does not say how much memory is free, so no drill was begun.")
+    raise DrillError("the kernel does not say how much memory is free, so no drill was begun.")
 
 
 def require_memory(available: int) -> None:

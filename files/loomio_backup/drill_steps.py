@@ -64,10 +64,11 @@ class Drilling:
 
     def make(self, identities: Sequence[Identity]) -> Drill:
         """Do it. Raises AgentError when it came to no end; everything is cleared up either way."""
-        drill_gates.require_memory(drill_gates.available_memory())
+        live = docker.service_container(self._config.project, self._config.database.service)
+        meminfo = drill_bench.meminfo(self._config.project, live.image_id)
+        drill_gates.require_memory(drill_gates.available_memory(meminfo))
         drill_gates.require_room(self._manifest, self._store, self._directory)
         self._fetcher = DrillFetcher(self._store, self._directory, identities)
-        live = docker.service_container(self._config.project, self._config.database.service)
         files = FileCheck(self._manifest, self._fetcher, self._directory)
         try:
             with drill_bench.bench(self._config.project, self._directory) as bench:

@@ -48,6 +48,10 @@ PLAN = [
     "Schedule | Write loomio-backup-prune.timer",
     "Schedule | Write loomio-backup-watch.service",
     "Schedule | Write loomio-backup-watch.timer",
+    "Schedule | Write loomio-backup-verify.service",
+    "Schedule | Write loomio-backup-verify.timer",
+    "Schedule | Write loomio-backup-verify-sample.service",
+    "Schedule | Write loomio-backup-verify-sample.timer",
     "Schedule | Write loomio-restore.service",
     "Schedule | Write loomio-restore-settle.service",
     "Schedule | Write loomio-restore-settle.path",
@@ -56,6 +60,8 @@ PLAN = [
     "Schedule | Enable loomio-backup.timer",
     "Schedule | Enable loomio-backup-prune.timer",
     "Schedule | Enable loomio-backup-watch.timer",
+    "Schedule | Enable loomio-backup-verify.timer",
+    "Schedule | Enable loomio-backup-verify-sample.timer",
 ]
 PASSWORD = {"hosts": {"loomio": {"sudo_password": "open sesame"}}}
 

@@ -15,7 +15,7 @@ import pytest
 from loomio_backup.objects import as_it_is
 
 from .agent_pair import Pair
-from .docker import docker, wait_until
+from .docker import LabError, docker, wait_until
 from .drill_site import (
     ENV,
     LABEL,

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deploys.steps import schedule
-from deploys.steps.paths import BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE
+from deploys.steps.paths import BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, VERIFY_SERVICE, WATCH_SERVICE
 from deploys.steps.preflight import Target
 from tests.fake.scripted import FRESH
 from tests.unit import deploys_desk as desk
@@ -22,7 +22,7 @@ from .lab import LABEL
 from .pi import Pi, Release, start
 
 pytestmark = pytest.mark.lab
-UNITS = (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE)
+UNITS = (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, VERIFY_SERVICE, WATCH_SERVICE)
 ALL = sorted({name for names in sandbox.ATTEMPTS.values() for name in names})
 if platform.machine() != "x86_64":
     ALL.remove("call_as_another_architecture")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from deploys.steps import schedule
-from deploys.steps.paths import BACKUP_TIMER, PRUNE_TIMER, TIMERS, WATCH_TIMER
+from deploys.steps.paths import BACKUP_TIMER, PRUNE_TIMER, SAMPLE_TIMER, TIMERS, WATCH_TIMER
 from deploys.steps.preflight import Target
 from tests.fake.scripted import FRESH
 from tests.unit import deploys_desk as desk
@@ -49,6 +49,8 @@ def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
             "schedule": daily,
             "prune_schedule": daily,
             "watch_schedule": daily,
+            "verify_schedule": daily,
+            "verify_sample_schedule": False,
             "jitter_seconds": JITTER,
         },
     )
@@ -113,11 +115,13 @@ def test_what_was_missed_while_the_power_was_off_is_caught_up_once(pi: Pi) -> No
     for timer in TIMERS:
         pi.run("touch", "-d", "2 days ago", f"/var/lib/systemd/timers/stamp-{timer}")
     restart(pi)
-    wait_until(lambda: {"end run --wait", "end prune --wait"} <= set(texts(pi)), "caught up", JITTER + 30)
+    ends = {"end run --wait", "end prune --wait", "end verify --wait"}
+    wait_until(lambda: ends <= set(texts(pi)), "caught up", JITTER + 30)
     time.sleep(JITTER + 1)
     assert sorted(text for text in texts(pi) if text.startswith("begin") and "watch" not in text) == [
         "begin prune --wait",
         "begin run --wait",
+        "begin verify --wait",
     ]
     assert "begin watch" in texts(pi)
 
@@ -140,11 +144,21 @@ def test_the_delay_is_random_and_bounded(pi: Pi) -> None:
     assert next_elapse(pi, PRUNE_TIMER).minute == next_elapse(pi, WATCH_TIMER).minute == 17
 
 
-@pytest.mark.parametrize("verb", ["run", "prune"])
+def test_what_is_off_stays_off_and_is_no_error(pi: Pi) -> None:
+    assert pi.run("systemctl", "is-active", SAMPLE_TIMER) == "active"
+    assert not [text for text in texts(pi) if "--sample" in text]
+    assert "bad" not in pi.run("systemctl", "show", "-p", "LoadState", SAMPLE_TIMER)
+
+
+@pytest.mark.parametrize("verb", ["run", "prune", "verify"])
 @pytest.mark.parametrize("end", ["true", "false", "kill -KILL $PPID"])
 def test_the_watch_follows_every_end(pi: Pi, verb: str, end: str) -> None:
     when(pi, verb, end)
-    unit = {"run": "loomio-backup.service", "prune": "loomio-backup-prune.service"}[verb]
+    unit = {
+        "run": "loomio-backup.service",
+        "prune": "loomio-backup-prune.service",
+        "verify": "loomio-backup-verify.service",
+    }[verb]
     assert pi.succeeds("systemctl", "start", unit) == (end == "true")
     wait_until(lambda: "end watch" in texts(pi), "the watch", 20)
     assert texts(pi)[0].startswith(f"begin {verb}")

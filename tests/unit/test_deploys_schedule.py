@@ -15,7 +15,11 @@ from deploys.steps.paths import (
     LENT_IDENTITY,
     PRUNE_SERVICE,
     RESTORE_SERVICE,
+    SAMPLE_SERVICE,
+    SAMPLE_TIMER,
     TIMERS,
+    VERIFY_SERVICE,
+    VERIFY_TIMER,
     WATCH_SERVICE,
 )
 from deploys.steps.preflight import Target
@@ -62,6 +66,8 @@ def test_each_unit_is_lent_what_it_needs(tmp_path: Path) -> None:
     assert lent(found[BACKUP_SERVICE]) == lent(found[LABELLED_BACKUP]) == backup
     assert lent(found[PRUNE_SERVICE]) == ["drive.json"]
     assert lent(found[WATCH_SERVICE]) == ["drive.json", "alerts.json"]
+    for unit in (VERIFY_SERVICE, SAMPLE_SERVICE):
+        assert lent(found[unit]) == ["identity", "drive.json", "keyring.age"]
     assert lent(found[RESTORE_SERVICE]) == [*backup, "legacy_passphrase"]
 
 
@@ -73,7 +79,7 @@ def test_the_passphrase_goes_to_backups_only_where_they_write_the_older_format(t
 
 def test_with_an_offline_key_only_a_restore_gets_it_and_from_memory(tmp_path: Path) -> None:
     found = units(tmp_path, encryption={"offline_key": True})
-    for unit in (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE):
+    for unit in (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE, VERIFY_SERVICE):
         assert "identity" not in lent(found[unit])
         assert LENT_IDENTITY not in found[unit]
     assert f"identity:{LENT_IDENTITY}" in values(found[RESTORE_SERVICE], "LoadCredential")
@@ -94,7 +100,8 @@ def test_only_the_agents_own_places_can_be_written(tmp_path: Path, local: object
     state = "/var/lib/loomio-backup"
     for unit in (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE):
         assert values(found[unit], "ReadWritePaths") == [" ".join([state, *place])]
-    assert values(found[WATCH_SERVICE], "ReadWritePaths") == [state]
+    for unit in (WATCH_SERVICE, VERIFY_SERVICE, SAMPLE_SERVICE):
+        assert values(found[unit], "ReadWritePaths") == [state]
 
 
 def test_the_watch_may_write_for_prometheus(tmp_path: Path) -> None:
@@ -109,7 +116,8 @@ def test_only_what_makes_backups_reaches_docker(tmp_path: Path) -> None:
     found = units(tmp_path)
     for unit in (PRUNE_SERVICE, WATCH_SERVICE):
         assert "-/run/docker.sock" in values(found[unit], "InaccessiblePaths")
-    assert values(found[BACKUP_SERVICE], "InaccessiblePaths") == []
+    for unit in (BACKUP_SERVICE, VERIFY_SERVICE):
+        assert values(found[unit], "InaccessiblePaths") == []
 
 
 def test_a_labelled_backup_is_the_same_backup_with_a_label(tmp_path: Path) -> None:
@@ -130,3 +138,18 @@ def test_timers_catch_up_and_follow_the_schedule(tmp_path: Path) -> None:
         assert values(found[timer], "Persistent") == ["yes"]
         assert values(found[timer], "RandomizedDelaySec") == ["90"]
         assert values(found[timer], "WantedBy") == ["timers.target"]
+
+
+def test_a_drill_gives_way_to_everything_else(tmp_path: Path) -> None:
+    found = units(tmp_path)
+    for unit, arguments in ((VERIFY_SERVICE, "verify --wait"), (SAMPLE_SERVICE, "verify --wait --sample")):
+        assert values(found[unit], "ExecStart") == [f"/usr/local/bin/loomio-backup {arguments}"]
+        assert values(found[unit], "IOSchedulingClass") == ["idle"]
+        assert values(found[unit], "Nice") == ["19"]
+        assert values(found[unit], "OnFailure") == values(found[unit], "OnSuccess") == [WATCH_SERVICE]
+
+
+def test_a_schedule_that_is_off_never_comes(tmp_path: Path) -> None:
+    found = units(tmp_path, backup={"verify_schedule": False, "verify_sample_schedule": "5 6 * * 1"})
+    assert values(found[VERIFY_TIMER], "OnCalendar") == ["1970-01-01 00:00:00 UTC"]
+    assert values(found[SAMPLE_TIMER], "OnCalendar") == ["Mon *-*-* 06:05:00 UTC"]

@@ -1,4 +1,4 @@
-"""The units: on schedule, backups, their clearing up, watch and drills; a restore that only a recovery starts."""
+"""The units: on schedule, backups, clearing up, watch and drills; a restore that only a recovery starts."""
 
 import io
 from collections.abc import Sequence

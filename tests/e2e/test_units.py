@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from deploys.steps.paths import BACKUP_SERVICE, LENT_IDENTITY, PRUNE_SERVICE, TIMERS, WATCH_SERVICE
+from deploys.steps.paths import (
+    BACKUP_SERVICE,
+    LENT_IDENTITY,
+    PRUNE_SERVICE,
+    SAMPLE_SERVICE,
+    TIMERS,
+    WATCH_SERVICE,
+)
 from tests.lab.cloud import ALERTS_URL, PING_URL
 from tests.lab.docker import docker, wait_until
 from tests.lab.drill.judge import web_status
@@ -65,6 +72,28 @@ def test_the_watch_finds_all_well_and_says_so_to_the_dead_mans_switch(bookworm: 
     assert len(told(bookworm, PING_URL)) == before + 1
     address = secret_values(bookworm.rehearsal.operator)["alerts.ping_url"]
     assert told(bookworm, PING_URL)[-1]["path"] == "/" + address.rpartition("/")[2]
+
+
+DRILLS = """
+import sqlite3
+print(sqlite3.connect("/var/lib/loomio-backup/catalogue.sqlite").execute(
+    "SELECT report FROM drills ORDER BY finished_at DESC").fetchone()[0])
+"""
+
+
+def test_a_drill_in_its_unit_restores_from_drive_with_the_app(bookworm: Drill) -> None:
+    pi = bookworm.rehearsal.pi
+    before = pi.run("docker", "ps", "-aq")
+    assert pi.succeeds("systemctl", "start", SAMPLE_SERVICE), journal(pi, SAMPLE_SERVICE)
+    found = json.loads(pi.run("python3", "-c", DRILLS))
+    assert (found["store"], found["scope"], found["passed"]) == ("drive", "sample", True)
+    assert found["app"] == "answered", journal(pi, SAMPLE_SERVICE)
+    assert found["rows"] > 100
+    assert found["attachments"] > 0
+    assert pi.run("docker", "ps", "-aq") == before
+    label = "label=org.loomio-pi-stack.drill"
+    assert pi.run("docker", "network", "ls", "-q", "--filter", label) == ""
+    assert pi.run("docker", "volume", "ls", "-q", "--filter", label) == ""
 
 
 def test_backups_and_pruning_take_turns(bookworm: Drill) -> None:

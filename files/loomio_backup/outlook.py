@@ -6,7 +6,6 @@ from datetime import datetime
 
 from loomio_backup.config import Config, zone
 from loomio_backup.drills import Drill
-from loomio_backup.progress import seconds_text
 
 MEASURED = {"fetch": "download", "database": "database", "files": "files"}
 """The phases of a drill that a recovery has, too, in its order."""
@@ -34,7 +33,7 @@ def outlook(config: Config, age_seconds: float | None, found: Sequence[Drill]) -
         return Outlook("If this Pi dies now, everything is lost: no backup in Google Drive is complete yet.")
     lost = max(0.0, age_seconds)
     start = (
-        f"If this Pi dies now: {seconds_text(lost)} of work lost (so old is the newest complete backup in "
+        f"If this Pi dies now: {_about(lost)} of work lost (so old is the newest complete backup in "
         "Google Drive), "
     )
     drill = next((one for one in found if one.proves), None)
@@ -46,12 +45,23 @@ def outlook(config: Config, age_seconds: float | None, found: Sequence[Drill]) -
     phases = {name: drill.phases.get(phase, 0.0) for phase, name in MEASURED.items()}
     back = sum(phases.values())
     day = f"{drill.finished_at.astimezone(zone(config.timezone)):%Y-%m-%d}"
-    parts = ", ".join(f"{name} {seconds_text(seconds)}" for name, seconds in phases.items())
+    parts = ", ".join(f"{name} {_about(seconds)}" for name, seconds in phases.items())
     return Outlook(
-        f"{start}back in about {seconds_text(back)}: measured by the drill of {day}: {parts} (read and "
+        f"{start}back in about {_about(back)}: measured by the drill of {day}: {parts} (read and "
         "compared; writing the files and setting up a new Pi are not in it).",
         lost_seconds=lost,
         back_seconds=round(back, 1),
         measured_at=drill.finished_at,
         phases=phases,
     )
+
+
+def _about(seconds: float) -> str:
+    """In the unit that people would use."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

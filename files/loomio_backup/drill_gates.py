@@ -48,9 +48,13 @@ def too_little_for_the_app(available: int) -> str | None:
     return f"{bytes_text(available)} of memory are free, {bytes_text(needed)} are needed"
 
 
+def copies() -> Path:
+    """Where, on this machine, Docker keeps what containers write."""
+    return Path(docker.docker("info", "--format", "{{.DockerRootDir}}"))
+
+
 def require_room(manifest: Manifest, store: Store, scratch: Path) -> None:
     """Raise RestoreError without room for the copy, its log, and one object at a time beside the index."""
-    root = Path(docker.docker("info", "--format", "{{.DockerRootDir}}"))
     fetched = (
         entry.stored_size
         for entry in manifest.objects
@@ -60,7 +64,7 @@ def require_room(manifest: Manifest, store: Store, scratch: Path) -> None:
     room.require_restore(
         f"{manifest.name} for proof",
         {
-            root: manifest.only("database").plain_size * 3 // 2 + _LOG,
+            copies(): manifest.only("database").plain_size * 3 // 2 + _LOG,
             scratch: max(fetched, default=0) + manifest.only("index").plain_size * 2,
         },
     )

@@ -26,6 +26,7 @@ from loomio_backup.drill_bench import Bench, Copy
 from loomio_backup.drill_database import Answers
 from loomio_backup.drill_fetch import DrillFetcher
 from loomio_backup.drill_files import FileCheck, FileFindings
+from loomio_backup.drill_guard import Guard
 from loomio_backup.drills import Drill, Scope
 from loomio_backup.errors import AgentError, DamagedObject, DrillError, ManifestError, RestoreError, WrongKey
 from loomio_backup.manifest import Manifest
@@ -70,10 +71,16 @@ class Drilling:
         drill_gates.require_room(self._manifest, self._store, self._directory)
         self._fetcher = DrillFetcher(self._store, self._directory, identities)
         files = FileCheck(self._manifest, self._fetcher, self._directory)
+        project = self._config.project
+        guard = Guard([drill_gates.copies(), self._directory], lambda: drill_bench.halt(project))
         try:
-            with drill_bench.bench(self._config.project, self._directory) as bench:
+            with drill_bench.bench(project, self._directory) as bench, guard:
                 self._restore(bench, live.image_id, files)
             self._lap("clear")
+        except AgentError as error:
+            if guard.reason is not None:
+                raise DrillError(guard.reason) from error
+            raise
         finally:
             files.close()
         return self._drill(files.findings, self._problems + files.findings.problems)

@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
+from loomio_backup import drills
+from loomio_backup.catalogue import Catalogue
+from loomio_backup.drills import Drill
 from loomio_backup.objects import as_it_is
+from loomio_backup.state import StateDirectory
 
 from .agent_pair import Pair
 from .docker import LabError, docker, wait_until
@@ -66,15 +70,6 @@ def failed(pair: Pair, *arguments: str) -> tuple[dict[str, Any], str]:
     return found, sentence
 
 
-def everything() -> set[str]:
-    """All containers, volumes and networks of this machine."""
-    return {
-        *docker("ps", "-aq").split(),
-        *docker("volume", "ls", "-q").split(),
-        *docker("network", "ls", "-q").split(),
-    }
-
-
 def in_drill(pair: Pair, name: str) -> str | None:
     """The container of the drill that is known by this name there."""
     for id_ in docker("ps", "-q", "--filter", f"label={LABEL}={pair.pi.project}").split():
@@ -120,12 +115,20 @@ def test_a_good_backup_comes_back_from_drive_with_the_app(tmp_path: Path) -> Non
         [newest] = pair.backups()
         assert stores["drive"]["verified"] == newest["name"]
         assert stores["local"]["verified"] is None
+        assert "measured by the drill of" in status["outlook"]["text"]
+
+        # A backup whose own `.env` does not start the app is no good, whatever lies on this Pi.
+        text = pair.pi.env.read_text()
+        pair.pi.env.write_text(text.replace("DEVISE_SECRET=", "#DEVISE_SECRET="))
+        pair.pi.must("run")
+        pair.pi.env.write_text(text)
+        found, sentence = failed(pair, "--sample")
+        assert "cannot start: DEVISE_SECRET not set" in sentence
+        assert ENV["SECRET_COOKIE_TOKEN"] not in json.dumps(found)
 
 
 def test_what_a_drill_finds(pair: Pair, good: str) -> None:
-    before = everything()
     found = verified(pair, "--backup", good)
-    assert everything() - before == set()
     drill = found["drill"]
     assert (found["store"], drill["backup"], drill["scope"]) == ("drive", good, "whole")
     assert drill["app"].startswith("skipped: the settings say so")
@@ -142,6 +145,40 @@ def test_what_a_drill_finds(pair: Pair, good: str) -> None:
     )
     assert drill["objects_fetched"] == 4
     assert set(drill["phases"]) >= {"fetch", "database", "files"}
+
+
+def drills_of(pair: Pair) -> list[Drill]:
+    with Catalogue(StateDirectory(pair.pi.config.state_directory).catalogue) as catalogue:
+        return drills.load(catalogue)
+
+
+def test_what_keeps_a_drill_from_its_end_proves_nothing(pair: Pair, good: str) -> None:
+    pi, before = pair.pi, drills_of(pair)
+    assert before[0].proves
+    pair.cut_off()
+    assert "Drive" in pair.fails("verify")
+    pair.drive.clear_faults()
+    with StateDirectory(pi.config.state_directory).locked("a restore"):
+        assert "a restore is running" in pair.fails("verify")
+    assert "there is no backup loomio_backup_1" in pair.fails("verify", "--backup", "loomio_backup_1")
+    assert drills_of(pair) == before
+    assert last_verify(pair) == "failed"
+    assert left_behind(pi) == []
+
+
+def test_with_an_offline_key_the_store_is_looked_at_and_no_more(pair: Pair) -> None:
+    pi, before = pair.pi, drills_of(pair)
+    identity = pi.root / "credentials" / "identity"
+    identity.rename(pi.root / "lent")
+    try:
+        outcome = pi.run("verify", "--json")
+    finally:
+        (pi.root / "lent").rename(identity)
+    assert outcome.code == 0, outcome
+    found = json.loads(outcome.out)
+    assert (found["ok"], found["drill"]) == (True, None)
+    assert "loomio-pi deploy verify" in found["note"]
+    assert drills_of(pair) == before
 
 
 def test_nothing_leads_out_and_a_killed_drill_is_cleared_up_by_the_next(pair: Pair, good: str) -> None:
@@ -165,7 +202,8 @@ def test_nothing_leads_out_and_a_killed_drill_is_cleared_up_by_the_next(pair: Pa
     assert "another verify is running" in second.err
     assert last_verify(pair) == "running"
     # A backup neither waits nor takes the drill's helper for a leftover of its own.
-    there_before = left_behind(pi)
+    there_before, volumes = left_behind(pi), volumes_of_drills(pair)
+    assert volumes
     pi.must("run")
     assert left_behind(pi) == there_before
     first.kill()
@@ -174,7 +212,15 @@ def test_nothing_leads_out_and_a_killed_drill_is_cleared_up_by_the_next(pair: Pa
     assert last_verify(pair) == "killed"
     assert verified(pair, "--sample", "--backup", good)["drill"]["scope"] == "sample"
     assert last_verify(pair) == "complete"
+    assert not volumes & set(docker("volume", "ls", "-q").split())
     assert pi.database_text() == live
+
+
+def volumes_of_drills(pair: Pair) -> set[str]:
+    """Names of all volumes that containers of the drill have, also of those that carry no label."""
+    ids = docker("ps", "-aq", "--filter", f"label={LABEL}={pair.pi.project}").split()
+    mounts = [mount for one in json.loads(docker("inspect", *ids)) for mount in one["Mounts"]]
+    return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
 
 
 def last_verify(pair: Pair) -> str:

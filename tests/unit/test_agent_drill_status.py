@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from loomio_backup.config import Config, DriveStore, LocalStore, Stores, Verify
 from loomio_backup.credentials import Credentials
 from loomio_backup.docker import Helper
 from loomio_backup.drill_bench import Copy
+from loomio_backup.drill_guard import Guard
 from loomio_backup.drill_status import DrillStatus, Standing, standing
 from loomio_backup.drills import Drill
 from loomio_backup.errors import DrillError
@@ -196,3 +198,14 @@ def test_only_proven_backups_count_as_verified_in_status(tmp_path: Path) -> None
                 drill(1, scope=scope, finished_at=moment, started_at=moment, backup=f"a {scope} one"),
             )
         assert drills.verified(catalogue, "drive") == {"a whole one"}
+
+
+def test_a_disk_that_gets_tight_ends_the_drill_once(tmp_path: Path) -> None:
+    stopped = threading.Event()
+    with Guard([tmp_path], stopped.set, floor=1 << 62) as guard:
+        assert stopped.wait(10)
+    assert "the drill was given up" in (guard.reason or "")
+    with Guard([tmp_path], stopped.clear, floor=0) as guard:
+        pass
+    assert guard.reason is None
+    assert stopped.is_set()

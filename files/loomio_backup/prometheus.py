@@ -113,6 +113,16 @@ def _by_store(status: Status) -> Iterator[_Family]:
         "When a restore for proof passed last.",
         [one.verified_at.timestamp() if one.verified_at else None for one in stores],
     )
+    yield each(
+        "drill_failed",
+        "1: a restore for proof failed, and none has passed since.",
+        [float(one.drills.failed is not None) for one in stores],
+    )
+    yield each(
+        "unproven",
+        "1: a whole restore for proof should have passed by now.",
+        [float(one.drills.unproven_since is not None) for one in stores],
+    )
 
 
 def _float(value: int | None) -> float | None:

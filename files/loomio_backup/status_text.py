@@ -142,6 +142,9 @@ def _rest(found: Status, config: Config) -> list[str]:
         said.append(f"last backup run:    {run.outcome}, begun {_at(run.started_at, config)}{ended}")
         if run.error:
             said.append(f"                    {run.error}")
+    drill = found.run("verify")
+    if drill is not None:
+        said.append(f"last drill run:     {drill.outcome}, begun {_at(drill.started_at, config)}")
     timer = "" if found.timer is None else f" (the timer is {found.timer})"
     said.append(f"next backup run:    {_at(found.next_run_at, config)}{timer}")
     said.append(f"running now:        {found.running or 'nothing'}")

@@ -50,17 +50,22 @@ def check(host: Host) -> Target:
     Raises DeployError: what is wrong, that nothing was changed, and what to do.
     """
     target = identify(host)
-    for problem in (
+    for problem in problems(target):
+        raise DeployError(f"{target.name}: {problem} Nothing was changed.")
+    become_root(host, target)
+    _refuse_edited_clone(host, target)
+    return target
+
+
+def problems(target: Target) -> list[str]:
+    """Why this machine cannot become what the settings say, each in a sentence. Asks the machine nothing."""
+    found = (
         system_problem(target.machine),
         docker_problem(target.machine, target.settings),
         key_problem(target.settings),
         content_problem(target),
-    ):
-        if problem:
-            raise DeployError(f"{target.name}: {problem} Nothing was changed.")
-    become_root(host, target)
-    _refuse_edited_clone(host, target)
-    return target
+    )
+    return [problem for problem in found if problem]
 
 
 def look(host: Host) -> Target:

@@ -1,6 +1,7 @@
 """Run a drill as a unit on the Pi, follow it, and bring back what the agent keeps of it."""
 
 from collections.abc import Callable, Generator
+from datetime import datetime
 from typing import Any
 
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
@@ -10,6 +11,7 @@ from pyinfra.api.state import State
 from pyinfra.context import host
 
 from deploys.facts.agent import DrillFact
+from deploys.facts.machine import ClockFact
 from deploys.facts.systemd import UnitsFact
 
 from .follow import Words, followed
@@ -50,10 +52,11 @@ def drilled(
                 followed(host, unit, _WORDS, **arguments)
             if not lent(host, identity, lent_identity, arguments):
                 return fail(f"No drill: the key could not be lent to the Pi ({lent_identity}).")
-        before = host.get_fact(DrillFact, store=store, **arguments)
+        began = host.get_fact(ClockFact, **arguments)
         done = followed(host, unit, _WORDS, **arguments)
         drill = host.get_fact(DrillFact, store=store, **arguments)
-        if drill == before:
+        if drill and datetime.fromisoformat(drill["finished_at"]).timestamp() < began:
+            # An earlier one: this one came to no result.
             drill = None
         if not done or (drill and not drill.get("passed")):
             problems = "; ".join(str(one).rstrip(".") for one in (drill or {}).get("problems") or [])

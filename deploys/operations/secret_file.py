@@ -16,10 +16,10 @@ from pyinfra.context import host
 from .reasons import because, listened
 from .run import ask, own_arguments
 
-# Names of variables whose lines differ, from two `.env` files: the wanted one (standard input) and the one
-# that is there. Never a value: what does not look like a name of ours is only counted, because it may be a
-# part of a value that has several lines.
-_NAMES = r"""
+#: Names of variables whose lines differ, from two `.env` files: the wanted one (standard input) and the one
+#: that is there (%FILE%). Never a value: what does not look like a name of ours is only counted, because it
+#: may be a part of a value that has several lines.
+NAMES = r"""
 awk '
   function name(line) { sub(/=.*/, "", line); return line }
   NR == FNR { if (/^[A-Za-z_][A-Za-z0-9_]*=/) wanted[name($0)] = $0; next }
@@ -73,7 +73,7 @@ def _difference(path: str, destination: str, text: str, state: str, names: bool)
         return f"{path} is missing"
     if not (names and listened()):
         return f"the content of {path} is not as declared"
-    done, output = ask(host, _NAMES.replace("%FILE%", destination), stdin=text, **own_arguments(host))
+    done, output = ask(host, NAMES.replace("%FILE%", destination), stdin=text, **own_arguments(host))
     words: dict[str, list[str]] = {"differs": [], "missing": [], "added": [], "others": []}
     for line in output.stdout_lines if done else []:
         word, _, name = line.partition(" ")

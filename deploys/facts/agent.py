@@ -137,17 +137,11 @@ class BackupCheckFact(FactBase[dict[str, Any] | None]):
         return _document(output)
 
 
-class DrillFact(FactBase[dict[str, Any] | None]):
-    """What the agent keeps of the last drill with the backups of a store; None without one. Needs root."""
+class StatusFact(FactBase[dict[str, Any] | None]):
+    """How everything stands, as the agent sees it; None where it does not say. Needs root."""
 
-    def command(self, store: str) -> str:
-        # The store comes back with the answer: what is processed knows nothing of what was asked.
-        return f"echo {shlex.quote(store)}; loomio-backup status --json || true"
+    def command(self) -> str:
+        return "loomio-backup status --json || true"
 
     def process(self, output: list[str]) -> dict[str, Any] | None:
-        document = _document(output[1:]) or {}
-        for store in document.get("stores") or []:
-            if store.get("store") == output[0]:
-                drill: dict[str, Any] | None = store.get("drill")
-                return drill
-        return None
+        return _document(output)

@@ -10,12 +10,12 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
-from deploys.facts.agent import DrillFact
+from deploys.facts.agent import StatusFact
 from deploys.facts.machine import ClockFact
 from deploys.facts.systemd import UnitsFact
 
 from .follow import Words, followed
-from .lend import lent
+from .lend import lent, taken_back
 from .run import complain, own_arguments
 
 _WORDS = Words(
@@ -23,8 +23,9 @@ _WORDS = Words(
     lost="The drill goes on there by itself. Run the same command again to follow it.",
     failed="Nothing live was touched, and the backups are as they were.",
 )
-#: Takes what is wrong (None: nothing) and the agent's own record of the drill (None: it left none).
-Ended = Callable[[str | None, dict[str, Any] | None], None]
+#: Takes what is wrong (None: nothing), the agent's own record of the drill (None: it left none), and its word
+#: on what would become of it if this Pi died now.
+Ended = Callable[[str | None, dict[str, Any] | None, str | None], None]
 
 
 @operation()
@@ -39,8 +40,8 @@ def drilled(
     arguments = own_arguments(host)
 
     def follow(state: State, host: Host) -> bool:
-        def fail(problem: str, drill: dict[str, Any] | None = None) -> bool:
-            ended(problem, drill)
+        def fail(problem: str, drill: dict[str, Any] | None = None, outlook: str | None = None) -> bool:
+            ended(problem, drill, outlook)
             return complain(host, problem)
 
         found = host.get_fact(UnitsFact, units=(unit,), **arguments).get(unit)
@@ -54,17 +55,36 @@ def drilled(
                 return fail(f"No drill: the key could not be lent to the Pi ({lent_identity}).")
         began = host.get_fact(ClockFact, **arguments)
         done = followed(host, unit, _WORDS, **arguments)
-        drill = host.get_fact(DrillFact, store=store, **arguments)
-        if drill and datetime.fromisoformat(drill["finished_at"]).timestamp() < began:
-            # An earlier one: this one came to no result.
-            drill = None
-        if not done or (drill and not drill.get("passed")):
-            problems = "; ".join(str(one).rstrip(".") for one in (drill or {}).get("problems") or [])
-            why = f": {problems}" if problems else ""
-            return fail(f"The drill failed{why}. More, on the Pi: sudo journalctl -u {unit}", drill)
+        if identity is not None:
+            taken_back(host, lent_identity, arguments)
+        status = host.get_fact(StatusFact, **{**arguments, "_ignore_errors": True})
+        drill, outlook = _kept(status, store, began)
+        if not done or (drill and not drill["passed"]):
+            return fail(f"{_sentence(drill)} More, on the Pi: sudo journalctl -u {unit}", drill, outlook)
         if drill is None:
             return fail(f"The drill left no result. Look, on the Pi: sudo journalctl -u {unit}")
-        ended(None, drill)
+        ended(None, drill, outlook)
         return True
 
     yield FunctionCommand(follow, (), {})
+
+
+def _kept(status: dict[str, Any] | None, store: str, began: int) -> tuple[dict[str, Any] | None, str | None]:
+    """The newest drill from `store` that ended after `began`, and the agent's outlook."""
+    document = status or {}
+    outlook = (document.get("outlook") or {}).get("text")
+    for one in document.get("stores") or []:
+        drill: dict[str, Any] | None = (one.get("drills") or {}).get("last")
+        if one.get("store") == store and drill:
+            ended_at = datetime.fromisoformat(drill["finished_at"]).timestamp()
+            # An earlier one is not what was asked for: this one came to no result.
+            return (drill if ended_at >= began else None), outlook
+    return None, outlook
+
+
+def _sentence(drill: dict[str, Any] | None) -> str:
+    if drill is None:
+        return "The drill came to no result; the lines above say why."
+    if drill["passed"]:
+        return f"{drill['backup']} came back, but the agent found other faults."
+    return f"The drill failed: {'; '.join(str(one).rstrip('.') for one in drill['problems'])}."

@@ -77,19 +77,16 @@ def _reasons(host: Host, operation: StateOperationHostData) -> list[str]:
             return [str(error).removeprefix(f"{host.name}: ")]
         finally:
             commands.close()  # type: ignore[attr-defined]
-    return _told(host, first, heard, operation)
+    return _told(host, first, heard)
 
 
-def _told(
-    host: Host, first: PyinfraCommand | None, heard: Heard, operation: StateOperationHostData
-) -> list[str]:
+def _told(host: Host, first: PyinfraCommand | None, heard: Heard) -> list[str]:
     if first is None or heard.waits:
         return []
     if heard.reasons:
         return heard.reasons
     # One of pyinfra's own operations; none of them is given a secret.
     if isinstance(first, FileUploadCommand):
-        sudo = {key: value for key, value in operation.global_arguments.items() if key.startswith("_sudo")}
-        there = host.get_fact(File, path=first.dest, **sudo)
+        there = host.get_fact(File, path=first.dest)
         return [f"{first.dest} {'is not as declared' if there else 'is missing'}"]
     return [f"setup would run: {first}"]

@@ -8,12 +8,12 @@ from pyinfra.api.host import Host
 
 from deploys.operations.drill import drilled
 from deploys.steps import agent_config, verification
-from deploys.steps.paths import LENT_DRILL_IDENTITY, VERIFY_SAMPLE_SERVICE, VERIFY_SERVICE
+from deploys.steps.paths import LENT_DRILL_IDENTITY, SAMPLE_SERVICE, VERIFY_SERVICE
 from deploys.steps.preflight import Target
 from deploys.steps.verdicts import Verdict
 
 #: What can be said with --data drill=…, and the unit that does it.
-UNITS = {"whole": VERIFY_SERVICE, "sample": VERIFY_SAMPLE_SERVICE, "off": None}
+UNITS = {"whole": VERIFY_SERVICE, "sample": SAMPLE_SERVICE, "off": None}
 
 
 def wanted(host: Host) -> str:
@@ -36,8 +36,8 @@ def run(target: Target, verdict: Verdict, scope: str) -> None:
         return
     offline = target.settings.encryption.offline_key
 
-    def ended(problem: str | None, drill: dict[str, Any] | None) -> None:
-        verdict.drill, verdict.finished = drill, True
+    def ended(problem: str | None, drill: dict[str, Any] | None, outlook: str | None) -> None:
+        verdict.drill, verdict.outlook, verdict.finished = drill, outlook, True
         if problem:
             verdict.problems.append(problem)
 

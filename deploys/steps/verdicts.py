@@ -25,9 +25,11 @@ _KEY = "loomio_verdict"
 
 @dataclass
 class Verdict:
-    """`problems` and `drift`: sentences and lines, of which the first weigh more. `backups`: the agent's word
-    on the newest backup in the store that counts. `drill`: what the agent keeps of the drill, None without
-    one. `finished`: everything that was asked for was looked at.
+    """`problems` and `drift`: sentences and lines, of which the first weigh more. `finished`: everything that
+    was asked for was looked at.
+
+    The agent's words: `backups` on the newest backup in the store that counts, `drill` on the drill (None
+    without one), `outlook` on what would become of it if this Pi died now.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Verdict:
     drift: list[str] = field(default_factory=list)
     backups: dict[str, Any] | None = None
     drill: dict[str, Any] | None = None
+    outlook: str | None = None
     finished: bool = False
 
     @property
@@ -53,6 +56,7 @@ class Verdict:
             "drift": self.drift,
             "backups": self.backups,
             "drill": self.drill,
+            "outlook": self.outlook,
         }
 
     def lines(self) -> list[str]:
@@ -64,6 +68,8 @@ class Verdict:
             lines.append(f"  backup   {backup} is the newest in {self.backups.get('store')}")
         if self.drill:
             lines.append(f"  drill    {drill_line(self.drill)}")
+        if self.outlook:
+            lines.append(f"  outlook  {self.outlook}")
         if self.drift:
             lines.append("Nothing of that was changed. To make it as declared: loomio-pi deploy setup")
         return lines
@@ -71,8 +77,8 @@ class Verdict:
     def _headline(self) -> str:
         if self.code == WELL:
             return "all is well."
-        if not self.finished and not self.problems:
-            return "not verified to the end."
+        if not (self.finished or self.problems or self.drift):
+            return "nothing wrong was found, but no drill came to its end."
         parts = []
         if self.problems:
             parts.append(f"{len(self.problems)} failed" if len(self.problems) > 1 else "failed")

@@ -15,9 +15,9 @@ from deploys.steps.paths import (
     PROJECT,
     PRUNE_SERVICE,
     PRUNE_TIMER,
+    SAMPLE_SERVICE,
     SAMPLE_TIMER,
     TIMERS,
-    VERIFY_SAMPLE_SERVICE,
     VERIFY_SERVICE,
     VERIFY_TIMER,
     WATCH_SERVICE,
@@ -40,12 +40,12 @@ _SERVICES = {
     PRUNE_SERVICE: "The last removal of old backups",
     WATCH_SERVICE: "The watch over the backups",
     VERIFY_SERVICE: "The last drill",
-    VERIFY_SAMPLE_SERVICE: "The last drill with a sample",
+    SAMPLE_SERVICE: "The last drill with a sample",
 }
 #: Whose earlier failure a drill makes good that is to be made now.
 _MADE_GOOD = {
-    "whole": (VERIFY_SERVICE, VERIFY_SAMPLE_SERVICE),
-    "sample": (VERIFY_SAMPLE_SERVICE,),
+    "whole": (VERIFY_SERVICE, SAMPLE_SERVICE),
+    "sample": (SAMPLE_SERVICE,),
     "off": (),
 }
 

@@ -26,6 +26,7 @@ from deploys.steps.paths import (
     RESTORE_SERVICE,
     SETTLE_PATH,
     VERIFY_SAMPLE_SERVICE,
+    SAMPLE_SERVICE,
     VERIFY_SERVICE,
 )
 from deploys.steps.preflight import Target
@@ -55,7 +56,7 @@ FRESH = Machine(
     sudo="free",
     docker_packages=frozenset(),
 )
-DRILLS = (VERIFY_SERVICE, VERIFY_SAMPLE_SERVICE)
+DRILLS = (VERIFY_SERVICE, SAMPLE_SERVICE)
 ALL_SERVICES = ("app", "db", "hocuspocus", "redis", "worker")
 
 
@@ -302,7 +303,7 @@ def unit_lines(
 
 
 def drill_lines(store: str = "local", **more: Any) -> list[str]:
-    """What the agent says after a drill, as the fact reads it."""
+    """What the agent says after a drill."""
     drill = {
         "store": store,
         "backup": "loomio_backup_20261123_120000",
@@ -319,4 +320,6 @@ def drill_lines(store: str = "local", **more: Any) -> list[str]:
         "attachments": 12,
         **more,
     }
-    return [store, json.dumps({"stores": [{"store": store, "drill": drill}]})]
+    outlook = {"text": "If this Pi dies now: 14 min of work lost."}
+    status = {"stores": [{"store": store, "drills": {"last": drill}}], "outlook": outlook}
+    return [json.dumps(status)]

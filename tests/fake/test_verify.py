@@ -41,6 +41,7 @@ def test_a_healthy_pi(tmp_path: Path) -> None:
     done = verify(tmp_path)
     assert done.code == 0, done.output
     assert "loomio: all is well." in done.output
+    assert "If this Pi dies now: 14 min of work lost." in done.output
     assert (
         "passed (whole) with loomio_backup_20261123_120000 from local: 1200 rows in 44 tables" in done.output
     )
@@ -138,20 +139,22 @@ def test_all_faults_are_named_at_once_and_win_over_drift(tmp_path: Path) -> None
         ([(r"loomio-backup status --json", FAILED)], "The drill failed: table users"),
         (
             [(START, "It has ended: exit-code"), (r"loomio-backup status --json", OLD)],
-            "The drill failed. More, on the Pi",
+            "The drill came to no result; the lines above say why. More, on the Pi",
         ),
+        # It judges the store as well.
+        ([(START, "It has ended: exit-code")], "_120000 came back, but the agent found other faults."),
         (
             [(r"loomio-backup status --json", OLD)],
             "The drill left no result",
         ),
-        ([(r"loomio-backup status --json", "local")], "The drill left no result"),
+        ([(r"loomio-backup status --json", "")], "The drill left no result"),
         ([(START, "line")], "The connection to the Pi was lost. The drill goes on there by itself"),
         (
             [(r"for unit in loomio-backup-verify", unit_lines(units=[]))],
             "this Pi is not set up for drills yet. Run first: loomio-pi deploy setup",
         ),
     ],
-    ids=["failed", "contradiction", "no-result", "old-result", "no-record", "lost", "no-unit"],
+    ids=["failed", "contradiction", "no-result", "other", "old-result", "no-record", "lost", "no-unit"],
 )
 def test_a_drill_that_does_not_pass(tmp_path: Path, answers: list[Answer], words: str) -> None:
     done = verify(tmp_path, *answers)

@@ -8,12 +8,16 @@ from pyinfra.api.host import Host
 
 from deploys.operations.drill import drilled
 from deploys.steps import agent_config, verification
-from deploys.steps.paths import LENT_DRILL_IDENTITY, SAMPLE_SERVICE, VERIFY_SERVICE
+from deploys.steps.paths import LENT_TO_DRILL, LENT_TO_SAMPLE, SAMPLE_SERVICE, VERIFY_SERVICE
 from deploys.steps.preflight import Target
 from deploys.steps.verdicts import Verdict
 
-#: What can be said with --data drill=…, and the unit that does it.
-UNITS = {"whole": VERIFY_SERVICE, "sample": SAMPLE_SERVICE, "off": None}
+#: What can be said with --data drill=…; the unit that does it, and the file through which it is lent a key.
+UNITS = {
+    "whole": (VERIFY_SERVICE, LENT_TO_DRILL),
+    "sample": (SAMPLE_SERVICE, LENT_TO_SAMPLE),
+    "off": None,
+}
 
 
 def wanted(host: Host) -> str:
@@ -30,10 +34,11 @@ def wanted(host: Host) -> str:
 @deploy("Verify")
 def run(target: Target, verdict: Verdict, scope: str) -> None:
     """Restore for proof, unless that is not wanted, and put into the verdict what came of it."""
-    unit = UNITS[scope]
-    if unit is None:
+    chosen = UNITS[scope]
+    if chosen is None:
         verdict.finished = True
         return
+    unit, lent_identity = chosen
     offline = target.settings.encryption.offline_key
 
     def ended(problem: str | None, drill: dict[str, Any] | None, outlook: str | None) -> None:
@@ -45,7 +50,7 @@ def run(target: Target, verdict: Verdict, scope: str) -> None:
         name=f"Restore the newest backup for proof ({scope})",
         unit=unit,
         store=verification.store_of(target),
-        lent_identity=LENT_DRILL_IDENTITY,
+        lent_identity=lent_identity,
         identity=agent_config.identities(target.secrets) if offline else None,
         ended=ended,
     )

@@ -61,3 +61,6 @@ VERIFY_SERVICE = "loomio-backup-verify.service"
 VERIFY_SAMPLE_SERVICE = "loomio-backup-verify-sample.service"
 #: With an offline key: the identity, lent for as long as a drill takes.
 LENT_DRILL_IDENTITY = "/run/loomio-backup-verify.identity"
+#: With an offline key: the identity, lent to a unit for as long as its drill takes.
+LENT_TO_DRILL = "/run/loomio-backup-verify.identity"
+LENT_TO_SAMPLE = "/run/loomio-backup-verify-sample.identity"

@@ -27,6 +27,8 @@ DISK_FRESH_MIB = 5 * 1024
 DISK_AGAIN_MIB = 1024
 MEMORY_MIB = 900
 
+SCHEDULES = ("schedule", "prune_schedule", "watch_schedule", "verify_schedule", "verify_sample_schedule")
+
 DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-compose")
 DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin")
 
@@ -171,9 +173,11 @@ def key_problem(settings: Settings) -> str | None:
 def content_problem(target: Target) -> str | None:
     """Why files cannot be written from the settings as they are."""
     backup = target.settings.backup
-    for name in ("schedule", "prune_schedule", "watch_schedule"):
+    for name in SCHEDULES:
+        expression = getattr(backup, name)
         try:
-            cron.on_calendar(getattr(backup, name), target.settings.timezone)
+            if expression is not None:
+                cron.on_calendar(expression, target.settings.timezone)
         except cron.CronError as error:
             return f"backup.{name} cannot become a systemd timer: {error}."
     try:

@@ -56,7 +56,6 @@ FRESH = Machine(
     sudo="free",
     docker_packages=frozenset(),
 )
-DRILLS = (VERIFY_SERVICE, SAMPLE_SERVICE)
 ALL_SERVICES = ("app", "db", "hocuspocus", "redis", "worker")
 
 
@@ -199,7 +198,6 @@ class ConvergedPi(ScriptedPi):
             *files,
             (r"--property Id --property SubState", ["Id=docker.service", "SubState=running"]),
             (r"--property Id --property UnitFileState", ["Id=docker.service", "UnitFileState=enabled"]),
-            (r"for unit in loomio-backup-verify", unit_lines(units=DRILLS)),
             (r"systemctl show --property=Id", unit_lines()),
             (r"config --services", compose_lines()),
             (r"docker volume inspect", "rows 44"),
@@ -280,13 +278,12 @@ def unit_lines(
     restore: str = "inactive",
     service: str = "inactive",
     which: str = "",
-    units: Sequence[str] = schedule.LOADED,
 ) -> list[str]:
     """The units as systemd shows them. What is said of timer and service is true of the backup's, or of the
     ones with `which` in their names (-prune, -watch).
     """
     lines = []
-    for name in units:
+    for name in schedule.LOADED:
         meant = name.partition(".")[0] == f"loomio-backup{which}"
         active, state = "inactive", "static"
         if name.endswith(".timer"):

@@ -40,6 +40,6 @@ def unit_active(unit: str) -> Generator[StringCommand, None, None]:
     if found and found.active == "active" and found.enabled == "enabled":
         host.noop(f"{unit} is enabled and active")
     else:
-        state = f"{timer.active}, {timer.enabled or 'unknown to systemd'}" if timer else "not there"
+        state = f"{found.active}, {found.enabled or 'unknown to systemd'}" if found else "not there"
         because(f"{unit} is {state}")
         yield StringCommand(f"systemctl enable --now {unit}")

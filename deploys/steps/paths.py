@@ -56,11 +56,6 @@ TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER, VERIFY_TIMER, SAMPLE_TIMER)
 RESTORE_SERVICE = "loomio-restore.service"
 SETTLE_SERVICE = "loomio-restore-settle.service"
 SETTLE_PATH = "loomio-restore-settle.path"
-#: Drills: of everything, and of a random part of the files.
-VERIFY_SERVICE = "loomio-backup-verify.service"
-VERIFY_SAMPLE_SERVICE = "loomio-backup-verify-sample.service"
-#: With an offline key: the identity, lent for as long as a drill takes.
-LENT_DRILL_IDENTITY = "/run/loomio-backup-verify.identity"
 #: With an offline key: the identity, lent to a unit for as long as its drill takes.
 LENT_TO_DRILL = "/run/loomio-backup-verify.identity"
 LENT_TO_SAMPLE = "/run/loomio-backup-verify-sample.identity"

@@ -159,9 +159,7 @@ def contents(target: Target) -> dict[str, str]:
         RESTORE_SERVICE: {
             **common,
             "credentials": lent(*RESTORE_CREDENTIALS),
-            "lent_identity": LENT_IDENTITY if settings.encryption.offline_key else None,
             "lent_identity": LENT_IDENTITY if offline else None,
-            "store": "drive" if backup.drive else "local",
             "options": RESTORE_OPTIONS,
         },
         SETTLE_SERVICE: {**common, "credentials": lent(*RESTORE_CREDENTIALS), "lent_identity": None},

@@ -25,9 +25,6 @@ from deploys.steps.paths import (
     NETDATA,
     RESTORE_SERVICE,
     SETTLE_PATH,
-    VERIFY_SAMPLE_SERVICE,
-    SAMPLE_SERVICE,
-    VERIFY_SERVICE,
 )
 from deploys.steps.preflight import Target
 from inventories.secrets import Secrets, checked

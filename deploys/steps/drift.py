@@ -6,7 +6,7 @@ stops at the first thing that an operation refuses, and says which operations wo
 they found.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand
 from pyinfra.api.exceptions import OperationError
@@ -27,21 +27,22 @@ def compare(host: Host, target: Target, verdict: Verdict) -> None:
     """Put into the verdict what setup would change, and why it would refuse to."""
     verdict.problems += preflight.problems(target)
     if not preflight.content_problem(target):
-        verdict.drift += differences(host, lambda: everything.declare(target))
+        for line in differences(host, lambda: everything.declare(target)):
+            # One by one: what was found stays when the host stops answering.
+            verdict.drift.append(line)
 
 
-def differences(host: Host, declare: Callable[[], None]) -> list[str]:
+def differences(host: Host, declare: Callable[[], None]) -> Iterator[str]:
     """A line for each thing that would be changed by what `declare` declares; itself it asks nothing.
 
     Raises PyinfraError when the host stops answering.
     """
-    lines = []
     for name, operation in declared(host, declare):
         if operation.global_arguments.get("_if"):
             # It follows another one's change: that one is named.
             continue
-        lines += [f"{name}: {reason}" for reason in _reasons(host, operation)]
-    return lines
+        for reason in _reasons(host, operation):
+            yield f"{name}: {reason}"
 
 
 def declared(host: Host, declare: Callable[[], None]) -> list[Declared]:

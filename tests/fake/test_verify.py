@@ -173,7 +173,7 @@ def test_a_sample_is_another_unit(tmp_path: Path) -> None:
     assert "passed (a sample of the files)" in done.output
 
 
-@pytest.mark.parametrize("word", ["full", "no", "false", "1", ""])
+@pytest.mark.parametrize("word", ["full", "false", ""])
 def test_a_wrong_word_is_refused_before_the_pi_is_asked_anything(tmp_path: Path, word: str) -> None:
     done = verify(tmp_path, options=("-vvv", "--data", f"drill={word}"))
     assert done.code == 1

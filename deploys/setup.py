@@ -5,18 +5,8 @@ Can be run again at any time: what is as declared is left alone.
 
 from pyinfra.context import host
 
-from deploys.steps import agent, docker, monitoring, preflight, recovery, schedule, stack, system
+from deploys.steps import everything, preflight, recovery
 
 target = preflight.check(host)
 recovery.refuse_during_restore(host, target)
-
-system.prepare()
-docker.install(target=target)
-stack.place(target=target)
-stack.start(target=target)
-agent.install(target=target)
-agent.configure(target=target)
-agent.probe(target=target)
-monitoring.place(target=target)
-schedule.place(target=target)
-schedule.enable()
+everything.declare(target)

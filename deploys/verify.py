@@ -1,11 +1,20 @@
-"""Is the Pi as it should be, and could it come back? Reads only: pyinfra inventories/pi.py deploys/verify.py
+"""Is the Pi as declared, and could it come back? pyinfra inventories/pi.py deploys/verify.py
 
-This version: services healthy, timer active, the newest backup complete and young enough. Anything wrong:
-exit code 1.
+Looks at everything that setup declares, at services, timers and the newest backup, then has the agent restore
+that one for proof, beside what is live (--data drill=whole, or sample, or off). Changes nothing.
+`loomio-pi deploy verify` does the same, and tells failure (exit code 1) from drift (2).
 """
 
 from pyinfra.context import host
 
-from deploys.steps import preflight, verification
+from deploys.steps import drift, drill, preflight, recovery, verdicts, verification
 
-verification.check(host, preflight.look(host))
+scope = drill.wanted(host)
+verdict = verdicts.begin(host)
+with verdicts.noted(host, verdict):
+    target = preflight.look(host)
+    recovery.refuse_during_restore(host, target)
+    drift.compare(host, target, verdict)
+    verification.judge(host, target, verdict, scope)
+    drill.run(target=target, verdict=verdict, scope=scope)
+verdicts.conclude(verdict=verdict)

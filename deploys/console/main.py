@@ -23,7 +23,9 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. Exit codes: 0 done, 1 failed (one sentence on stderr), 2 wrong usage."""
+    """Run one verb. Exit codes: 0 done, 1 failed (one sentence on stderr), 2 wrong usage
+    (of `deploy verify`: a Pi is not as declared).
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in ("-h", "--help"):
         print(_usage())

@@ -135,3 +135,13 @@ class BackupCheckFact(FactBase[dict[str, Any] | None]):
 
     def process(self, output: list[str]) -> dict[str, Any] | None:
         return _document(output)
+
+
+class StatusFact(FactBase[dict[str, Any] | None]):
+    """How everything stands, as the agent sees it; None where it does not say. Needs root."""
+
+    def command(self) -> str:
+        return "loomio-backup status --json || true"
+
+    def process(self, output: list[str]) -> dict[str, Any] | None:
+        return _document(output)

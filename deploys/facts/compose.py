@@ -81,6 +81,14 @@ class ComposeState:
             if not self.of(name) or not all(container.healthy for container in self.of(name))
         )
 
+    def absent(self, services: tuple[str, ...] | None = None) -> list[str]:
+        """Services (of these, or of all) without a container that runs."""
+        return sorted(
+            name
+            for name in services or self.services
+            if not self.of(name) or not all(one.status in ("running", "restarting") for one in self.of(name))
+        )
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that another `up` would look at: configuration, images, containers."""
         containers = sorted(f"{one.service} {one.config_hash} {one.image}" for one in self.containers)
@@ -89,11 +97,7 @@ class ComposeState:
 
     def is_up(self, services: tuple[str, ...] | None = None) -> bool:
         """Whether `up` for these services (or for all) has nothing to do. When in doubt, it has."""
-        present = all(
-            self.of(name) and all(one.status in ("running", "restarting") for one in self.of(name))
-            for name in services or self.services
-        )
-        return bool(self.services) and present and self.applied == self.fingerprint()
+        return bool(self.services) and not self.absent(services) and self.applied == self.fingerprint()
 
     def missing_images(self) -> list[str]:
         """Images that have to be pulled."""

@@ -76,3 +76,17 @@ class MachineFact(FactBase[Machine | None]):
                 if entry.endswith(" installed")
             ),
         )
+
+
+class ClockFact(FactBase[int]):
+    """The machine's own time, in seconds since 1970."""
+
+    @staticmethod
+    def default() -> int:
+        return 0
+
+    def command(self) -> str:
+        return "date -u +%s"
+
+    def process(self, output: list[str]) -> int:
+        return int(output[-1])

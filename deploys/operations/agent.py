@@ -9,8 +9,9 @@ from pyinfra.api.command import FileUploadCommand, PyinfraCommand, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from deploys.facts.agent import CONTENTS, AgentVersionsFact, ProbeDueFact
+from deploys.facts.agent import CONTENTS, AgentVersions, AgentVersionsFact, ProbeDueFact
 
+from .reasons import because
 from .run import own_arguments
 
 PROBE_POWERS = "-all,+dac_read_search"
@@ -63,6 +64,7 @@ def agent_version(root: str, version: str, archive: bytes) -> Generator[PyinfraC
     if found.current == version and version in found.installed:
         host.noop(f"the agent is at {version}")
         return
+    because(_difference(found, version))
     if version not in found.installed:
         arguments = own_arguments(host)
         uploaded = host.get_temp_filename(f"agent-{version}", temp_directory=arguments.get("_temp_dir"))
@@ -77,6 +79,14 @@ def agent_version(root: str, version: str, archive: bytes) -> Generator[PyinfraC
     )
 
 
+def _difference(found: AgentVersions, version: str) -> str:
+    if not found.current:
+        return "the agent is not installed"
+    if version == found.current or version in found.leftover:
+        return f"files of the agent {version} were changed, or are missing"
+    return f"the agent is {found.current}; this checkout has {version}"
+
+
 @operation()
 def old_agent_versions_removed(root: str, version: str) -> Generator[StringCommand, None, None]:
     """Remove what earlier installations left, except the version before this one."""
@@ -84,6 +94,7 @@ def old_agent_versions_removed(root: str, version: str) -> Generator[StringComma
     others = [name for name in found.installed if name != version]
     superfluous = [*others[1:], *(name for name in found.leftover if name != version)]
     if superfluous:
+        because(f"still there: {', '.join(superfluous)}")
         yield StringCommand("rm", "-rf", "--", *(f"{root}/versions/{name}" for name in superfluous))
     else:
         host.noop("no old versions of the agent")
@@ -98,6 +109,7 @@ def stores_probed(stores: tuple[str, ...]) -> Generator[StringCommand, None, Non
     if not due:
         host.noop("every store was tried out as it is")
     for store in due:
+        because(f"{store} was not tried out since its settings or credentials changed")
         yield StringCommand(
             "setpriv", "--bounding-set", PROBE_POWERS, "loomio-backup", "probe", "--store", store
         )

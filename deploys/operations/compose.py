@@ -12,6 +12,7 @@ from pyinfra.context import host
 
 from deploys.facts.compose import ComposeState, ComposeStateFact
 
+from .reasons import because, only_waits
 from .run import complain, own_arguments, wait_until
 
 
@@ -22,11 +23,13 @@ def compose_pull(directory: str, project: str, record: str) -> Generator[StringC
     """
     found = host.get_fact(ComposeStateFact, directory=directory, project=project, record=record)
     if found is None:
+        because("Docker does not run, or the stack is not there")
         yield StringCommand(f"cd {shlex.quote(directory)} && docker compose pull --quiet")
         return
     if not found.missing_images():
         host.noop("all images are here")
     for image in found.missing_images():
+        because(f"the image {image} is absent")
         yield StringCommand(f"docker pull --quiet {shlex.quote(image)}")
 
 
@@ -42,6 +45,7 @@ def compose_up(
     if found is not None and found.is_up(services or None):
         host.noop("every container is as declared")
         return
+    because(_difference(found, services))
     selection = " ".join(services) or "--remove-orphans"
     yield StringCommand(
         f"cd {shlex.quote(directory)} && docker compose --progress plain --ansi never "
@@ -65,6 +69,17 @@ def compose_up(
     yield FunctionCommand(keep, (), {})
 
 
+def _difference(found: ComposeState | None, services: tuple[str, ...]) -> str:
+    if found is None:
+        return "Docker does not run, or the stack is not there"
+    absent = found.absent(services or None)
+    if absent:
+        return f"no running container: {', '.join(absent)}"
+    if not found.applied:
+        return "it is not known from what the containers were brought up"
+    return "the configuration (.env, compose files), an image or a container has changed since the last up"
+
+
 @operation()
 def wait_healthy(
     directory: str, project: str, record: str, services: tuple[str, ...] = (), seconds: int = 900
@@ -76,6 +91,7 @@ def wait_healthy(
     if found is not None and not found.unhealthy(services or None):
         host.noop("every service is healthy")
         return
+    only_waits()
     arguments = own_arguments(host)
 
     def wait(state: State, host: Host) -> bool:

@@ -9,6 +9,8 @@ from pyinfra.context import host
 
 from deploys.facts.disk import FolderOnDiskFact
 
+from .reasons import because
+
 
 @operation()
 def folder_on_disk(path: str, mount_point: str) -> Generator[StringCommand, None, None]:
@@ -19,6 +21,7 @@ def folder_on_disk(path: str, mount_point: str) -> Generator[StringCommand, None
     """
     state = host.get_fact(FolderOnDiskFact, path=path, mount_point=mount_point)
     if state == "absent":
+        because(f"{path} is missing")
         yield StringCommand(f"mkdir -p -m 0700 {shlex.quote(path)}")
     elif state == "present":
         host.noop(f"{path} is there")

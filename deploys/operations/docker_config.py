@@ -11,6 +11,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from pyinfra.facts.files import FileContents
 
+from .reasons import because
 from .run import own_arguments
 
 PATH = "/etc/docker/daemon.json"
@@ -30,6 +31,7 @@ def docker_config(settings: Mapping[str, Any]) -> Generator[PyinfraCommand, None
     if wanted == present:
         host.noop(f"{PATH} is as it should be")
         return
+    because(f"{PATH}: not as declared: {', '.join(_differing(present, wanted))}")
     fresh = f"{PATH}.new"
     yield StringCommand("install -d -m 0755 /etc/docker")
     temporary = host.get_temp_filename(PATH, temp_directory=own_arguments(host).get("_temp_dir"))
@@ -42,6 +44,10 @@ def docker_config(settings: Mapping[str, Any]) -> Generator[PyinfraCommand, None
         f"mv -f {fresh} {PATH} && "
         "if systemctl is-active --quiet docker.service; then systemctl restart docker.service; fi"
     )
+
+
+def _differing(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in wanted if present.get(name) != wanted[name])
 
 
 def _parsed(text: str) -> dict[str, Any]:

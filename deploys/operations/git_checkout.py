@@ -1,5 +1,6 @@
 """The clone of the stack's repository, pinned, without ever throwing away what somebody did in it."""
 
+import re
 import shlex
 from collections.abc import Generator
 
@@ -9,6 +10,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.facts.git import Checkout, CheckoutFact
+
+from .reasons import because
 
 _GIT = "GIT_TERMINAL_PROMPT=0 git -c advice.detachedHead=false"
 
@@ -26,11 +29,13 @@ def git_checkout(directory: str, repository: str, ref: str) -> Generator[StringC
         raise OperationError(f"{host.name}: {problem}")
     if _pinned(checkout, repository):
         if checkout.deleted:
+            because(f"missing from {directory}: {_listed(checkout.deleted)}")
             files = " ".join(shlex.quote(name) for name in checkout.deleted)
             yield StringCommand(f"cd {shlex.quote(directory)} && git checkout --quiet HEAD -- {files}")
         else:
             host.noop(f"{directory} is at {ref} ({checkout.head[:12]})")
         return
+    because(_difference(checkout, directory, repository, ref))
     yield StringCommand(_script(directory, repository, ref))
 
 
@@ -60,6 +65,20 @@ def objection(checkout: Checkout, directory: str, repository: str) -> str | None
 
 def _pinned(checkout: Checkout, repository: str) -> bool:
     return bool(checkout.head) and checkout.head == checkout.wanted and checkout.origin == repository
+
+
+def _difference(checkout: Checkout, directory: str, repository: str, ref: str) -> str:
+    if not checkout.head:
+        return f"{directory} is no clone yet"
+    if checkout.origin != repository:
+        # An address may hold a token, also one that somebody put there by hand.
+        return f"{directory} is a clone of {_public(checkout.origin)}, not of {_public(repository)}"
+    wanted = checkout.wanted[:12] or "not there, or cannot be reached"
+    return f"{directory} is at {checkout.head[:12]}; {ref} is {wanted}"
+
+
+def _public(address: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", address) or "nothing"
 
 
 def _script(directory: str, repository: str, ref: str) -> str:

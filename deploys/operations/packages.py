@@ -7,6 +7,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from pyinfra.facts.deb import DebPackages
 
+from .reasons import because
+
 # cloud-init and unattended upgrades hold apt's locks on a freshly flashed Pi: wait instead of failing.
 _APT = (
     "DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600 "
@@ -22,5 +24,6 @@ def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
     if not missing:
         host.noop(f"installed: {', '.join(names)}")
         return
+    because(f"not installed: {', '.join(missing)}")
     yield StringCommand(f"{_APT} update")
     yield StringCommand(f"{_APT} install --no-install-recommends {' '.join(missing)}")

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Generator, Sequence
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -13,6 +13,7 @@ from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import UnitsFact
 
 from .follow import Words, followed
+from .lend import lent
 from .run import complain, own_arguments
 
 #: How to say that data may be replaced; also what people are told to type.
@@ -56,7 +57,7 @@ def restored(
             )
         if live.state == "rows" and not replace and not finish:
             return complain(host, live_data_sentence(live.tables))
-        if identity is not None and not _lend(host, identity, lent_identity, arguments):
+        if identity is not None and not lent(host, identity, lent_identity, arguments):
             return complain(
                 host, f"The key could not be lent to the Pi ({lent_identity}). Nothing was restored."
             )
@@ -76,11 +77,3 @@ def live_data_sentence(tables: int) -> str:
         f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. Is this the right "
         f"Pi? To replace its data with the newest backup, say so: {REPLACE}"
     )
-
-
-def _lend(host: Host, identity: str, path: str, arguments: dict[str, object]) -> bool:
-    file = shlex.quote(path)
-    # Through standard input, which is never printed; rm: a leftover could be readable.
-    script = f"umask 077 && rm -f {file} && cat > {file}"
-    done, _output = host.run_shell_command(StringCommand(script), **{**arguments, "_stdin": f"{identity}\n"})
-    return done

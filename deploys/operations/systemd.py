@@ -8,6 +8,8 @@ from pyinfra.context import host
 
 from deploys.facts.systemd import UnitsFact
 
+from .reasons import because
+
 
 @operation()
 def units_loaded(units: tuple[str, ...]) -> Generator[StringCommand, None, None]:
@@ -19,6 +21,7 @@ def units_loaded(units: tuple[str, ...]) -> Generator[StringCommand, None, None]
         if name not in found or found[name].load == "not-found" or found[name].needs_reload
     ]
     if behind:
+        because(f"systemd has not read, or not as it is now: {', '.join(behind)}")
         yield StringCommand("systemctl daemon-reload")
     else:
         host.noop("systemd knows the units as they are")
@@ -37,4 +40,6 @@ def unit_active(unit: str) -> Generator[StringCommand, None, None]:
     if found and found.active == "active" and found.enabled == "enabled":
         host.noop(f"{unit} is enabled and active")
     else:
+        state = f"{found.active}, {found.enabled or 'unknown to systemd'}" if found else "not there"
+        because(f"{unit} is {state}")
         yield StringCommand(f"systemctl enable --now {unit}")

@@ -56,3 +56,6 @@ TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER, VERIFY_TIMER, SAMPLE_TIMER)
 RESTORE_SERVICE = "loomio-restore.service"
 SETTLE_SERVICE = "loomio-restore-settle.service"
 SETTLE_PATH = "loomio-restore-settle.path"
+#: With an offline key: the identity, lent to a unit for as long as its drill takes.
+LENT_TO_DRILL = "/run/loomio-backup-verify.identity"
+LENT_TO_SAMPLE = "/run/loomio-backup-verify-sample.identity"

@@ -27,6 +27,8 @@ DISK_FRESH_MIB = 5 * 1024
 DISK_AGAIN_MIB = 1024
 MEMORY_MIB = 900
 
+SCHEDULES = ("schedule", "prune_schedule", "watch_schedule", "verify_schedule", "verify_sample_schedule")
+
 DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-compose")
 DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin")
 
@@ -50,17 +52,22 @@ def check(host: Host) -> Target:
     Raises DeployError: what is wrong, that nothing was changed, and what to do.
     """
     target = identify(host)
-    for problem in (
+    for problem in problems(target):
+        raise DeployError(f"{target.name}: {problem} Nothing was changed.")
+    become_root(host, target)
+    _refuse_edited_clone(host, target)
+    return target
+
+
+def problems(target: Target) -> list[str]:
+    """Why this machine cannot become what the settings say, each in a sentence. Asks the machine nothing."""
+    found = (
         system_problem(target.machine),
         docker_problem(target.machine, target.settings),
         key_problem(target.settings),
         content_problem(target),
-    ):
-        if problem:
-            raise DeployError(f"{target.name}: {problem} Nothing was changed.")
-    become_root(host, target)
-    _refuse_edited_clone(host, target)
-    return target
+    )
+    return [problem for problem in found if problem]
 
 
 def look(host: Host) -> Target:
@@ -166,9 +173,11 @@ def key_problem(settings: Settings) -> str | None:
 def content_problem(target: Target) -> str | None:
     """Why files cannot be written from the settings as they are."""
     backup = target.settings.backup
-    for name in ("schedule", "prune_schedule", "watch_schedule"):
+    for name in SCHEDULES:
+        expression = getattr(backup, name)
         try:
-            cron.on_calendar(getattr(backup, name), target.settings.timezone)
+            if expression is not None:
+                cron.on_calendar(expression, target.settings.timezone)
         except cron.CronError as error:
             return f"backup.{name} cannot become a systemd timer: {error}."
     try:

@@ -9,7 +9,7 @@ from pyinfra import logger
 from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
-from pyinfra.api.state import BaseStateCallback, State
+from pyinfra.api.state import State
 from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreState, RestoreStateFact
@@ -19,6 +19,7 @@ from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import live_data_sentence, restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, privilege, verification
+from deploys.steps.last_words import at_the_end
 from deploys.steps.paths import (
     BACKUP_TIMER,
     LENT_IDENTITY,
@@ -157,22 +158,10 @@ def report(target: Target) -> None:
         as_root = privilege.arguments(host)
         found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
         lines = report_lines(target.name, found.result or {})
-        state.add_callback_handler(_LastWords(host.name, lines))  # type: ignore[no-untyped-call]
+        at_the_end(host, lambda: lines)
         return True
 
     python.call(name="Read the agent's report", function=keep)
-
-
-class _LastWords(BaseStateCallback):
-    """Prints the report when pyinfra disconnects: after its long table of operations, where it is seen."""
-
-    def __init__(self, name: str, lines: list[str]) -> None:
-        self.name = name
-        self.lines = lines
-
-    def host_disconnect(self, _state: State, host: Host) -> None:  # type: ignore[override]
-        if host.name == self.name:
-            logger.info("\n" + "\n".join(self.lines))
 
 
 def report_lines(name: str, result: dict[str, Any]) -> list[str]:

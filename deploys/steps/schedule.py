@@ -16,6 +16,8 @@ from deploys.steps.paths import (
     CREDENTIALS,
     LABELLED_BACKUP,
     LENT_IDENTITY,
+    LENT_TO_DRILL,
+    LENT_TO_SAMPLE,
     PRUNE_SERVICE,
     PRUNE_TIMER,
     RESTORE_MARKER,
@@ -112,6 +114,7 @@ def contents(target: Target) -> dict[str, str]:
         **_sandbox(settings, readable=[settings.stack.directory, store_directory(backup)]),
         "credentials": lent(*VERIFY_CREDENTIALS),
     }
+    offline = settings.encryption.offline_key
     variables: dict[str, dict[str, object]] = {
         BACKUP_SERVICE: {**backing_up, "description": "Loomio backup", "arguments": "run --wait"},
         LABELLED_BACKUP: {
@@ -143,18 +146,20 @@ def contents(target: Target) -> dict[str, str]:
             **drilling,
             "description": "Drill: restore of the newest Loomio backup for proof",
             "arguments": "verify --wait",
+            "lent_identity": LENT_TO_DRILL if offline else None,
         },
         VERIFY_TIMER: _timer(settings, "Drill of the Loomio backups", backup.verify_schedule),
         SAMPLE_SERVICE: {
             **drilling,
             "description": "Sampled drill: restore of the newest Loomio backup for proof",
             "arguments": "verify --wait --sample",
+            "lent_identity": LENT_TO_SAMPLE if offline else None,
         },
         SAMPLE_TIMER: _timer(settings, "Sampled drill of the Loomio backups", backup.verify_sample_schedule),
         RESTORE_SERVICE: {
             **common,
             "credentials": lent(*RESTORE_CREDENTIALS),
-            "lent_identity": LENT_IDENTITY if settings.encryption.offline_key else None,
+            "lent_identity": LENT_IDENTITY if offline else None,
             "options": RESTORE_OPTIONS,
         },
         SETTLE_SERVICE: {**common, "credentials": lent(*RESTORE_CREDENTIALS), "lent_identity": None},

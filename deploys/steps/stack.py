@@ -36,6 +36,7 @@ def place(target: Target) -> None:
         content=environment.render(target.settings, target.secrets),
         user=machine.user,
         group=machine.group,
+        names=True,
         _sudo=False,
     )
     # Home networks break off: what was fetched stays, the rest is tried again.

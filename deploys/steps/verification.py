@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pyinfra import logger
-from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 
 from deploys.facts.agent import BackupCheckFact
@@ -17,14 +15,17 @@ from deploys.steps.paths import (
     PROJECT,
     PRUNE_SERVICE,
     PRUNE_TIMER,
+    SAMPLE_SERVICE,
     SAMPLE_TIMER,
     TIMERS,
+    VERIFY_SERVICE,
     VERIFY_TIMER,
     WATCH_SERVICE,
     WATCH_TIMER,
     WEB_URL,
 )
 from deploys.steps.preflight import Target
+from deploys.steps.verdicts import Verdict
 
 #: What does not happen without the timer; what has failed when the service has.
 _TIMERS = {
@@ -38,28 +39,38 @@ _SERVICES = {
     BACKUP_SERVICE: "The last backup",
     PRUNE_SERVICE: "The last removal of old backups",
     WATCH_SERVICE: "The watch over the backups",
+    VERIFY_SERVICE: "The last drill",
+    SAMPLE_SERVICE: "The last drill with a sample",
+}
+#: Whose earlier failure a drill makes good that is to be made now.
+_MADE_GOOD = {
+    "whole": (VERIFY_SERVICE, SAMPLE_SERVICE),
+    "sample": (SAMPLE_SERVICE,),
+    "off": (),
 }
 
 
-def check(host: Host, target: Target) -> None:
-    """Look at everything, then raise one DeployError with all that is wrong, or say that all is well."""
-    directory = target.settings.stack.directory
+def judge(host: Host, target: Target, verdict: Verdict, drill: str) -> None:
+    """Look at services, web interface, timers and the newest backup, and put into the verdict what is wrong.
+
+    `drill` is what comes next: whole, sample or off.
+    """
     store = store_of(target)
-    units = host.get_fact(UnitsFact, units=(*TIMERS, *_SERVICES))
-    stack = host.get_fact(ComposeStateFact, directory=directory, project=PROJECT, record=COMPOSE_RECORD)
-    problems = [
+    services = {name: what for name, what in _SERVICES.items() if name not in _MADE_GOOD[drill]}
+    units = host.get_fact(UnitsFact, units=(*TIMERS, *services))
+    stack = host.get_fact(
+        ComposeStateFact,
+        directory=target.settings.stack.directory,
+        project=PROJECT,
+        record=COMPOSE_RECORD,
+    )
+    verdict.backups = host.get_fact(BackupCheckFact, store=store)
+    verdict.problems += [
         *stack_problems(stack),
         *web_problems(host.get_fact(WebStatusFact, url=WEB_URL)),
-        *timer_problems(units),
-        *backup_problems(host, store),
+        *timer_problems(units, services),
+        *verdict_problems(verdict.backups, store),
     ]
-    if problems:
-        raise DeployError(f"{target.name}: {' '.join(problems)} Nothing was changed.")
-    place = "Google Drive" if store == "drive" else "the local store (no Drive is configured)"
-    logger.info(
-        f"{host.print_prefix}All services are healthy, the timers are active, "
-        f"and the newest backup in {place} is complete and young enough."
-    )
 
 
 def store_of(target: Target) -> str:
@@ -88,14 +99,14 @@ def web_problems(status: int) -> list[str]:
     return [f"The web interface {answer} on {WEB_URL}."]
 
 
-def timer_problems(units: dict[str, Unit]) -> list[str]:
+def timer_problems(units: dict[str, Unit], services: dict[str, str]) -> list[str]:
     """Sentences about the units that make the backups, clear them up and watch over them."""
     problems = []
     for name, consequence in _TIMERS.items():
         timer = units.get(name)
         if not timer or timer.active != "active" or timer.enabled != "enabled":
             problems.append(f"{name} is not active, so {consequence}: run loomio-pi deploy setup.")
-    for name, what in _SERVICES.items():
+    for name, what in services.items():
         service = units.get(name)
         if service and service.active == "failed":
             problems.append(f"{what} failed ({service.result}; on the Pi: sudo journalctl -u {name} -n 30).")

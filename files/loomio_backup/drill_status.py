@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from loomio_backup import freshness
 from loomio_backup.alarms import Condition
@@ -27,16 +28,22 @@ class DrillStatus:
 @dataclass(frozen=True)
 class Standing:
     """failed: the drill that counts, if it failed; unproven_since: since when a whole one should have passed,
-    where drills are made on schedule and from this store.
+    where drills are made on schedule and from this store; last: the newest drill, with all that it found (see
+    drills.Drill).
     """
 
     failed: DrillStatus | None = None
     unproven_since: datetime | None = None
+    last: dict[str, Any] | None = None
 
 
 def standing(config: Config, kind: str, found: Sequence[Drill], began: datetime, now: datetime) -> Standing:
     """How a store stands. `found`: its drills, newest first; `began`: since when this Pi is watched."""
-    return Standing(_failed(found), _unproven_since(config, kind, found, began, now))
+    return Standing(
+        _failed(found),
+        _unproven_since(config, kind, found, began, now),
+        found[0].model_dump(mode="json") if found else None,
+    )
 
 
 def _failed(found: Sequence[Drill]) -> DrillStatus | None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab.docker import docker
 from tests.lab.drill.judge import judge
+from tests.lab.drill.operator import HOST
 from tests.lab.pi import Pi
 
 from .conftest import Drill
@@ -95,6 +96,14 @@ def test_the_sink_keeps_mail_and_hooks(trixie: Drill) -> None:
 def test_verify_is_content_with_the_recovered_pi(trixie: Drill) -> None:
     finished = trixie.rehearsal.operator.deploy("verify")
     assert finished.code == 0, finished.output
+    host = json.loads(finished.stdout)["hosts"][HOST]
+    assert (host["ok"], host["problems"], host["drift"]) == (True, [], [])
+    drill = host["drill"]
+    assert (drill["store"], drill["scope"], drill["passed"]) == ("drive", "whole", True)
+    assert drill["backup"] == host["backups"]["backup"]
+    assert drill["rows"] > 100
+    assert "If this Pi dies now" in host["outlook"]
+    assert host["outlook"] in finished.output
 
 
 def test_the_report_has_what_is_promised(trixie: Drill) -> None:

@@ -14,6 +14,8 @@ import yaml
 from deploys.steps.paths import (
     BACKUP_SERVICE,
     LENT_IDENTITY,
+    LENT_TO_DRILL,
+    LENT_TO_SAMPLE,
     PRUNE_SERVICE,
     SAMPLE_SERVICE,
     TIMERS,
@@ -22,6 +24,7 @@ from deploys.steps.paths import (
 from tests.lab.cloud import ALERTS_URL, PING_URL
 from tests.lab.docker import docker, wait_until
 from tests.lab.drill.judge import web_status
+from tests.lab.drill.operator import HOST
 from tests.lab.pi import Pi
 
 from .conftest import Drill, secret_values
@@ -172,6 +175,15 @@ def test_with_an_offline_key_the_pi_backs_up_and_comes_back_without_ever_keeping
         made = operator.deploy("backup", "--data", "label=offline")
         assert made.code == 0, made.output[-3000:]
         no_key(pi, identity)
+        proof = operator.deploy("verify", "--data", "drill=sample")
+        assert proof.code == 0, proof.output[-3000:]
+        host = json.loads(proof.stdout)["hosts"][HOST]
+        assert (host["drill"]["store"], host["drill"]["passed"]) == ("drive", True)
+        assert identity not in proof.output
+        no_key(pi, identity)
+        # By itself it can only look whether all is there.
+        assert pi.succeeds("systemctl", "start", SAMPLE_SERVICE), journal(pi, SAMPLE_SERVICE)
+        assert "loomio-pi deploy verify" in journal(pi, SAMPLE_SERVICE)
         back = operator.deploy("disaster_recovery", "--data", "replace_live_data=yes")
         assert back.code == 0, back.output[-3000:]
         assert "is back, from" in back.output
@@ -190,6 +202,7 @@ def no_key(pi: Pi, identity: str) -> None:
     places = "/etc/loomio-backup /run /var/lib/loomio-backup /opt/loomio-pi-stack/.env /tmp"
     search = f"grep -rlsI --exclude-dir=docker --exclude-dir=credentials -f - {places} || true"
     assert pi.run("sh", "-c", search, input=f"{identity}\n".encode()) == ""
-    assert not pi.succeeds("test", "-e", LENT_IDENTITY)
+    for place in (LENT_IDENTITY, LENT_TO_DRILL, LENT_TO_SAMPLE):
+        assert not pi.succeeds("test", "-e", place)
     assert not pi.succeeds("test", "-e", "/etc/loomio-backup/credentials/identity")
     assert not pi.succeeds("test", "-e", "/etc/loomio-backup/operator/secrets.yml.age")

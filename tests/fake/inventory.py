@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from inventories.secrets import checked
 from inventories.settings import load_settings
@@ -15,9 +16,9 @@ for _pattern, _answer in _script["answers"]:
     _answers.setdefault(re.compile(_pattern), _answer)
 _settings_file = Path(_script["settings_file"])
 
-hosts = [
+hosts: list[tuple[str, dict[str, Any]]] = [
     (
-        "@fake/loomio",
+        f"@fake/{_name}",
         {
             "fake_delay": _script["delay"],
             "fake_delay_jitter": 0,
@@ -27,7 +28,12 @@ hosts = [
             "secrets": checked(_script["secrets"], "secrets.yml"),
             "settings_file": _settings_file,
             "secrets_file": _settings_file.with_name("secrets.yml.age"),
-            "host_name": "loomio",
+            "host_name": _name,
         },
     )
+    for _name in ("loomio", *_script["beside"])
 ]
+if _script["one_unreachable"]:
+    # Nothing listens on port 1.
+    _nowhere = {"ssh_hostname": "127.0.0.1", "ssh_port": 1, "ssh_user": "pi", "host_name": "gone"}
+    hosts.append(("gone", _nowhere))

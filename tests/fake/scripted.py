@@ -58,12 +58,15 @@ ALL_SERVICES = ("app", "db", "hocuspocus", "redis", "worker")
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run came to: exit code, everything printed, and with --json the operations that would change."""
+    """What a run came to: exit code, everything printed, and with pyinfra's --json the operations that would
+    change.
+    """
 
     code: int
     output: str
     planned: list[str]
     operations: list[str]
+    stdout: str = ""
 
 
 @dataclass
@@ -77,14 +80,17 @@ class ScriptedPi:
     answers: Sequence[Answer] = ()
     #: Seconds that every command takes.
     delay: float = 0
+    #: Names of more Pis that answer the same, and whether there is one (gone) that does not answer at all.
+    beside: Sequence[str] = ()
+    one_unreachable: bool = False
 
     def deploy(self, name: str, *options: str, module: str = "pyinfra") -> Finished:
         """Run `deploys/NAME.py --dry --json` (or with other options) and return what came of it."""
         process = self.start(name, *(options or ("--dry", "--json")), module=module)
         stdout, stderr = process.communicate(timeout=120)
-        plan = json.loads(stdout)["plan"] if stdout.startswith("{") else []
+        plan = json.loads(stdout).get("plan", []) if stdout.startswith("{") else []
         planned = [one["name"] for one in plan if one["hosts_with_change"]]
-        return Finished(process.returncode, stdout + stderr, planned, [one["name"] for one in plan])
+        return Finished(process.returncode, stdout + stderr, planned, [one["name"] for one in plan], stdout)
 
     def start(self, name: str, *options: str, module: str) -> subprocess.Popen[str]:
         """Start a run of `deploys/NAME.py` in the root of the checkout."""
@@ -119,6 +125,8 @@ class ScriptedPi:
             "secrets": secrets,
             "answers": answers,
             "delay": self.delay,
+            "beside": list(self.beside),
+            "one_unreachable": self.one_unreachable,
         }
         file.write_text(json.dumps(content))
         return file
@@ -193,6 +201,9 @@ class ConvergedPi(ScriptedPi):
             (r"/api/v1/boot/version", "200"),
             (r"loomio-backup probe --due", ""),
             (r"loomio-backup check", json.dumps({"ok": True, "complete": True, "problems": []})),
+            (r"date -u \+%s", "1795435200"),
+            (r"systemctl start --no-block loomio-backup-verify", "It has ended: success"),
+            (r"loomio-backup status --json", drill_lines()),
         ]
 
 
@@ -283,3 +294,26 @@ def unit_lines(
         lines += [f"Id={name}", "LoadState=loaded", f"ActiveState={active}", "NeedDaemonReload=no"]
         lines += ["Result=success", "InvocationID=", f"Enabled={state}", ""]
     return lines
+
+
+def drill_lines(store: str = "local", **more: Any) -> list[str]:
+    """What the agent says after a drill."""
+    drill = {
+        "store": store,
+        "backup": "loomio_backup_20261123_120000",
+        "snapshot_at": "2026-11-23T12:00:00Z",
+        "started_at": "2026-11-23T12:10:00Z",
+        "finished_at": "2026-11-23T12:14:00Z",
+        "scope": "whole",
+        "passed": True,
+        "problems": [],
+        "phases": {"fetch": 20.0, "database": 40.0},
+        "tables": 44,
+        "rows": 1200,
+        "files": 31,
+        "attachments": 12,
+        **more,
+    }
+    outlook = {"text": "If this Pi dies now: 14 min of work lost."}
+    status = {"stores": [{"store": store, "drills": {"last": drill}}], "outlook": outlook}
+    return [json.dumps(status)]

@@ -11,7 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deploys.steps import schedule
-from deploys.steps.paths import BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, VERIFY_SERVICE, WATCH_SERVICE
+from deploys.steps.paths import (
+    AGENT_COMMAND,
+    BACKUP_SERVICE,
+    LABELLED_BACKUP,
+    LENT_TO_DRILL,
+    PRUNE_SERVICE,
+    VERIFY_SERVICE,
+    WATCH_SERVICE,
+)
 from deploys.steps.preflight import Target
 from tests.fake.scripted import FRESH
 from tests.unit import deploys_desk as desk
@@ -118,6 +126,31 @@ def test_systemd_itself_finds_little_to_improve(pi: Pi, units: dict[str, str], u
         pi.run("cp", f"/run/systemd/system/{unit}", checked[-1])
     done = subprocess.run(["docker", "exec", pi.name, *checked], capture_output=True, text=True, timeout=120)
     assert not [line for line in done.stderr.splitlines() if line.startswith("/run/systemd/system/loomio")]
+
+
+def test_a_drill_is_lent_a_key_or_begins_without_one(
+    pi: Pi, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = desk.settings(tmp_path_factory.mktemp("desk"), encryption={"offline_key": True})
+    unit = schedule.contents(Target(desk.HOST, settings, desk.secrets(), FRESH, {}))[VERIFY_SERVICE]
+    # There is no Docker on this Pi, and no watch.
+    text = re.sub(r"(?m)^(Requires|OnSuccess|OnFailure)=.*\n", "", unit)
+    pi.run("sh", "-c", f"cat > /run/systemd/system/{VERIFY_SERVICE}", input=text.encode())
+    program = '#!/bin/sh\ntr "\\n" . < "$CREDENTIALS_DIRECTORY/identity" > /var/lib/loomio-backup/seen\n'
+    pi.run("rm", "-f", AGENT_COMMAND)
+    pi.run("sh", "-c", f"cat > {AGENT_COMMAND} && chmod 0755 {AGENT_COMMAND}", input=program.encode())
+    pi.run("systemctl", "daemon-reload")
+
+    def seen() -> str:
+        pi.run("systemctl", "start", VERIFY_SERVICE)
+        return pi.run("cat", "/var/lib/loomio-backup/seen")
+
+    # The agent takes an empty one for none.
+    assert seen() == "."
+    pi.run("sh", "-c", f"umask 077; cat > {LENT_TO_DRILL}", input=b"AGE-SECRET-KEY-1LENT\n")
+    assert seen() == "AGE-SECRET-KEY-1LENT."
+    assert not pi.succeeds("test", "-e", LENT_TO_DRILL)
+    assert seen() == "."
 
 
 def test_what_the_settings_put_into_a_home_is_there_and_nothing_else(

@@ -13,6 +13,8 @@ from deploys.steps.paths import (
     BACKUP_TIMER,
     LABELLED_BACKUP,
     LENT_IDENTITY,
+    LENT_TO_DRILL,
+    LENT_TO_SAMPLE,
     PRUNE_SERVICE,
     RESTORE_SERVICE,
     SAMPLE_SERVICE,
@@ -77,11 +79,16 @@ def test_the_passphrase_goes_to_backups_only_where_they_write_the_older_format(t
     assert "legacy_passphrase" not in lent(found[PRUNE_SERVICE]) + lent(found[WATCH_SERVICE])
 
 
-def test_with_an_offline_key_only_a_restore_gets_it_and_from_memory(tmp_path: Path) -> None:
+def test_with_an_offline_key_only_restores_and_drills_get_it_and_from_memory(tmp_path: Path) -> None:
     found = units(tmp_path, encryption={"offline_key": True})
     for unit in (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE, VERIFY_SERVICE):
         assert "identity" not in lent(found[unit])
         assert LENT_IDENTITY not in found[unit]
+    for unit, place in ((VERIFY_SERVICE, LENT_TO_DRILL), (SAMPLE_SERVICE, LENT_TO_SAMPLE)):
+        assert f"identity:{place}" in values(found[unit], "LoadCredential")
+        assert values(found[unit], "SetCredential") == ["identity:\\n"]
+        assert values(found[unit], "ExecStopPost") == [f"+/bin/rm -f {place}"]
+        assert place not in units(tmp_path)[unit]
     assert f"identity:{LENT_IDENTITY}" in values(found[RESTORE_SERVICE], "LoadCredential")
     assert values(found[RESTORE_SERVICE], "ExecStopPost") == [f"+/bin/rm -f {LENT_IDENTITY}"]
     assert LENT_IDENTITY not in units(tmp_path)[RESTORE_SERVICE]

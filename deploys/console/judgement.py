@@ -1,0 +1,98 @@
+"""What `loomio-pi deploy verify` answers with, from the verdicts that the deploy left with its hosts.
+
+pyinfra knows success and failure only, and its own --json tells of operations: both are put right here.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+
+from deploys.steps import verdicts
+from deploys.steps.verdicts import DRIFTED, FAILED, WELL
+
+
+def asked_for(arguments: Sequence[str]) -> bool:
+    """Whether this is a run of deploys/verify.py."""
+    return any(Path(argument).parts[-2:] == ("deploys", "verify.py") for argument in arguments)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What was asked of the run: one JSON document on standard output; only a look, without a drill."""
+
+    as_json: bool
+    dry: bool
+
+    @classmethod
+    def taken_from(cls, given: list[str]) -> "Arguments":
+        """Take out of `given` what is not for pyinfra, which would print a document of its own."""
+        found = cls("--json" in given, "--dry" in given)
+        given[:] = [argument for argument in given if argument != "--json"]
+        if found.as_json:
+            os.environ.setdefault("PYINFRA_PROGRESS", "off")
+        if not {"-y", "--yes"}.intersection(given):
+            # There is nothing to confirm, and nobody to ask: verify changes nothing.
+            given.append("--yes")
+        return found
+
+
+def conclude(code: int, arguments: Arguments, state: State | None) -> int:
+    """The exit code: the worst of all hosts, failure over drift. `code` is what the run by itself came to."""
+    answers = _answers(state, arguments) if state is not None and state.initialised else {}
+    codes = {document["exit_code"] for document in answers.values()}
+    if FAILED in codes or not codes or (code != WELL and codes == {WELL}):
+        worst = FAILED
+    else:
+        worst = DRIFTED if DRIFTED in codes else WELL
+    if arguments.as_json:
+        print(json.dumps({"ok": worst == WELL, "exit_code": worst, "hosts": answers}, indent=1))
+    return worst
+
+
+def unreached(state: State | None) -> dict[str, str]:
+    """By the host's name, a sentence for each that could not be logged in to: pyinfra has said why, not what
+    to do.
+    """
+    if state is None or not state.initialised:
+        return {}
+    sentences = {}
+    for host in sorted(state.failed_hosts - state.activated_hosts, key=lambda host: host.name):
+        address, port = host.data.get("ssh_hostname") or host.name, host.data.get("ssh_port") or 22
+        known = f"[{address}]:{port}" if port != 22 else address
+        file = host.data.get("ssh_known_hosts_file")
+        forget = f"ssh-keygen {f'-f {file} ' if file else ''}-R {known}"
+        sentences[host.name] = (
+            f"{host.name} ({address}, port {port}): could not log in, and nothing was changed on it. Is it "
+            "switched on, "
+            f"and is hosts.{host.name} right in the settings? If its card was flashed anew, forget its old "
+            f"key: {forget}"
+        )
+    return sentences
+
+
+def _answers(state: State, arguments: Arguments) -> dict[str, dict[str, Any]]:
+    silent = unreached(state)
+    return {
+        host.name: _answer(host, silent.get(host.name), arguments.dry)
+        for host in sorted(state.inventory, key=lambda host: host.name)
+        if state.is_host_in_limit(host)
+    }
+
+
+def _answer(host: Host, silent: str | None, dry: bool) -> dict[str, Any]:
+    verdict = verdicts.given(host)
+    if verdict is None:
+        verdict = verdicts.Verdict(host.name)
+        verdict.problems.append(silent or "It was not looked at.")
+    elif dry:
+        # Only a look was asked for.
+        verdict.finished = True
+    elif not verdict.finished and not verdict.problems:
+        verdict.problems.append("It was not verified to the end.")
+    return verdict.document()

@@ -1,0 +1,22 @@
+"""All that a Pi is declared to be, in the order in which it comes into being: setup does it, verify compares
+with it.
+"""
+
+from deploys.steps import agent, docker, monitoring, schedule, stack, system
+from deploys.steps.preflight import Target
+
+
+def declare(target: Target) -> None:
+    """Declare every part of the Pi. Raises nothing but what a part's own preparation raises, and asks the Pi
+    nothing: each operation does that when its turn comes.
+    """
+    system.prepare()
+    docker.install(target=target)
+    stack.place(target=target)
+    stack.start(target=target)
+    agent.install(target=target)
+    agent.configure(target=target)
+    agent.probe(target=target)
+    monitoring.place(target=target)
+    schedule.place(target=target)
+    schedule.enable()

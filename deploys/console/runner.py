@@ -44,34 +44,12 @@ def main() -> int:
         )
         return FAILED
     if code not in (0, None):
-        for sentence in _unreached():
-            print(sentence, file=sys.stderr)
         return FAILED
     problem = _untold_problem("--dry" in sys.argv)
     if problem:
         print(problem, file=sys.stderr)
         return FAILED
     return 0
-
-
-def _unreached() -> list[str]:
-    """A sentence for every host that could not be logged in to: pyinfra has said why, not what to do."""
-    state: State | None = ctx_state.get()  # type: ignore[no-untyped-call]
-    if state is None or not state.initialised or state.current_stage != StateStage.Connect:
-        return []
-    sentences = []
-    for host in sorted(state.failed_hosts, key=lambda host: host.name):
-        address, port = host.data.get("ssh_hostname") or host.name, host.data.get("ssh_port") or 22
-        known = f"[{address}]:{port}" if port != 22 else address
-        file = host.data.get("ssh_known_hosts_file")
-        forget = f"ssh-keygen {f'-f {file} ' if file else ''}-R {known}"
-        sentences.append(
-            f"{host.name} ({address}, port {port}): could not log in, and nothing was changed on it. Is it "
-            "switched on, "
-            f"and is hosts.{host.name} right in the settings? If its card was flashed anew, forget its old "
-            f"key: {forget}"
-        )
-    return sentences
 
 
 def _untold_problem(dry: bool) -> str | None:

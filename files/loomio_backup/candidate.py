@@ -153,7 +153,7 @@ def staleness(config: Config, found: Candidate, now: datetime) -> str | None:
     age, allowed = (now - snapshot).total_seconds(), (max(due) - snapshot).total_seconds()
     return (
         f"{found.manifest.name} is {seconds_text(age)} old, but by the schedule the next one had to be there "
-        f"after {seconds_text(allowed)}. Newer ones may be elsewhere: in another store, another folder, or in "
+        f"after {seconds_text(allowed)}. Newer ones may be elsewhere: in another store or folder, or in "
         "the copy on the operator's computer."
     )
 

@@ -1,15 +1,12 @@
-"""What only a recovery does: refuse to replace live data, restore, verify, and say what was lost and how long
-it took.
-"""
+"""What only a recovery does: refuse to replace live data, restore, and verify before backups go on."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
-from pyinfra.api.state import BaseStateCallback, State
+from pyinfra.api.state import State
 from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreState, RestoreStateFact
@@ -74,6 +71,13 @@ def said_yes(host: Host, key: str) -> bool:
 def unfinished(host: Host) -> bool:
     """Whether a restore had begun to replace what is live when it was interrupted."""
     return _situation(host).unfinished
+
+
+def taken_up(host: Host) -> bool:
+    """Whether an earlier run has chosen the backup: its restore runs, must be finished, or is done."""
+    situation = _situation(host)
+    done = situation.restored and not replace_wanted(host)
+    return situation.running or situation.unfinished or done
 
 
 @dataclass(frozen=True)
@@ -147,55 +151,3 @@ def verify(target: Target) -> None:
         return complain(host, " ".join([*problems, BACKUPS_ARE_OFF])) if problems else True
 
     python.call(name="Verify what was recovered", function=judge)
-
-
-@deploy("Recovery")
-def report(target: Target) -> None:
-    """Print which backup it was, how old it was, and what took how long."""
-
-    def keep(state: State, host: Host) -> bool:
-        as_root = privilege.arguments(host)
-        found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
-        lines = report_lines(target.name, found.result or {})
-        state.add_callback_handler(_LastWords(host.name, lines))  # type: ignore[no-untyped-call]
-        return True
-
-    python.call(name="Read the agent's report", function=keep)
-
-
-class _LastWords(BaseStateCallback):
-    """Prints the report when pyinfra disconnects: after its long table of operations, where it is seen."""
-
-    def __init__(self, name: str, lines: list[str]) -> None:
-        self.name = name
-        self.lines = lines
-
-    def host_disconnect(self, _state: State, host: Host) -> None:  # type: ignore[override]
-        if host.name == self.name:
-            logger.info("\n" + "\n".join(self.lines))
-
-
-def report_lines(name: str, result: dict[str, Any]) -> list[str]:
-    """What a person wants to read at the end of that evening; `result` is the agent's report."""
-    lines = [
-        f"{name} is back, from {result.get('backup', 'a backup')}: "
-        f"{result.get('rows', 0)} rows in {result.get('tables', 0)} tables, {result.get('files', 0)} files."
-    ]
-    if (age := result.get("age_seconds")) is not None:
-        lines.append(f"What was written in the last {spoken(age)} before the restore is not in it.")
-    lines += [f"  {phase:<12}{spoken(seconds)}" for phase, seconds in (result.get("phases") or {}).items()]
-    if kept := result.get("database_kept_as"):
-        lines.append(f"The database that was here before is kept as {kept}.")
-    return lines
-
-
-def spoken(seconds: float) -> str:
-    """A duration as people say it."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{seconds:.0f} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 2 * 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} days {whole % 86400 // 3600} h"

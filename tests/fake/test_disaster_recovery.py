@@ -16,12 +16,17 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
     done = ScriptedPi(tmp_path).deploy("disaster_recovery")
     assert done.code == 0, done.output
     order = [
+        "Agent | Write the agent's configuration",
+        "Stack | Write the stack's .env",
+        "Recovery | Take the version that made the backup",
+        "Recovery | Fetch the app's image as the backup knows it",
+        "Recovery | Compare PostgreSQL's version with the backup's",
         "Stack | Start db, redis",
         "Stack | Wait until healthy: db, redis",
-        "Agent | Write the agent's configuration",
         "Schedule | Write loomio-restore.service",
         "Schedule | Enable loomio-restore-settle.path",
         RESTORE,
+        "Recovery | Keep to the version that made the backup",
         "Stack | Start every service",
         "Stack | Wait until healthy: every service",
         "Recovery | Verify what was recovered",
@@ -32,7 +37,15 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
         "Agent | Try out the stores: local",
     ]
     assert [name for name in done.planned if name in order] == order
-    assert done.planned.index("Stack | Fetch the images") < done.planned.index("Stack | Start db, redis")
+    decided, fetched, started = (
+        done.planned.index(name)
+        for name in (
+            "Recovery | Take the version that made the backup",
+            "Stack | Fetch the images",
+            "Stack | Start db, redis",
+        )
+    )
+    assert decided < fetched < started
 
 
 def test_the_store_is_named(tmp_path: Path) -> None:
@@ -91,6 +104,8 @@ def test_a_finished_restore_is_not_repeated_when_the_rest_is_still_to_be_done(tm
     done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
     assert done.code == 0, done.output
     assert RESTORE not in done.operations
+    # Which backup it is was decided then, too.
+    assert "Recovery | Take the version that made the backup" not in done.operations
     assert "Schedule | Enable loomio-backup.timer" in done.planned
 
 

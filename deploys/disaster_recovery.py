@@ -2,7 +2,8 @@
 
 The same steps as setup, except that the app is not started before its data is back: it would create an empty
 database. What runs then is the version that made the backup. Can be run again after any interruption. A Pi
-that holds data is refused, unless --data replace_live_data=yes is given.
+that holds data is refused, unless --data replace_live_data=yes is given. Without Google Drive, --data
+from=FOLDER brings the operator's copy of the backups along.
 """
 
 from pyinfra.context import host
@@ -10,6 +11,7 @@ from pyinfra.context import host
 from deploys.steps import (
     agent,
     choice,
+    copy,
     docker,
     monitoring,
     preflight,
@@ -26,12 +28,14 @@ clock = recovery_report.start_clock()
 asked = preflight.check(host)
 recovery.refuse_live_data(host, asked)
 target = version.in_force(host, asked)
+brought = copy.wanted(host, asked)
 chosen = choice.Choice(asked)
 
 system.prepare()
 docker.install(target=target)
 agent.install(target=target)
 agent.configure(target=target)
+copy.bring(target=target, objects=brought)
 stack.place(target=target)
 if not recovery.taken_up(host):
     choice.take_version(choice=chosen, place=not recovery.replace_wanted(host))

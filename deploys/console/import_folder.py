@@ -62,6 +62,6 @@ def _nothing(place: Path, downloads: Downloads) -> str:
     )
     return (
         f"{display(place)} has no manifest (NAME.manifest.age) that your key opens, so nothing in it is "
-        f"known. Nothing was done.{locked} In Google Drive select the whole folder with the backups, download "
-        "it, wait for all of its zips, and type the same again."
+        f"known. Nothing was done.{locked} In Google Drive select the whole folder with the backups, "
+        "download it, wait for all of its zips, and type the same again."
     )

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+
+from inventories.new_secrets import new_text
+from tests.unit.pull_bench import PiBackups
 
 from .scripted import Answer, ConvergedPi, ScriptedPi, unit_lines
 
@@ -120,3 +124,31 @@ def test_an_empty_database_is_no_obstacle(tmp_path: Path) -> None:
     done = ConvergedPi(tmp_path, answers=[(r"docker volume inspect", "none")]).deploy("disaster_recovery")
     assert done.code == 0, done.output
     assert RESTORE in done.planned
+
+
+def test_a_copy_is_brought_along_before_it_is_asked_which_backup(tmp_path: Path) -> None:
+    text = new_text(["loomio"])
+    made = PiBackups(tmp_path / "copy", text)
+    made.make()
+    pi = ScriptedPi(tmp_path, secrets=yaml.safe_load(text))
+    done = pi.deploy("disaster_recovery", "--dry", "--json", "--data", f"from={made.folder}")
+    assert done.code == 0, done.output
+    bring = "Copy | Bring 4 objects into /var/backups/loomio"
+    assert done.planned.index(bring) < done.planned.index("Recovery | Take the version that made the backup")
+
+
+def test_a_copy_is_no_use_while_drive_is_on(tmp_path: Path) -> None:
+    credentials = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}
+    pi = ScriptedPi(
+        tmp_path, settings={"backup": {"drive": {}}}, secrets={"drive": {"credentials": credentials}}
+    )
+    done = pi.deploy("disaster_recovery", "--dry", "--json", "--data", f"from={tmp_path}")
+    assert done.code == 1
+    assert done.operations == []
+    assert "For this evening say in the settings:  backup: {drive: off}" in done.output
+
+
+def test_a_folder_without_backups_is_refused(tmp_path: Path) -> None:
+    done = ScriptedPi(tmp_path).deploy("disaster_recovery", "--dry", "--json", "--data", f"from={tmp_path}")
+    assert done.code == 1
+    assert "holds no whole backup that your key opens. Nothing was changed." in done.output

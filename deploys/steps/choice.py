@@ -53,7 +53,7 @@ def take_version(choice: Choice, *, place: bool) -> None:
     is replaced.
     """
 
-    def take(_state: State, host: Host) -> bool:
+    def take(state: State, host: Host) -> bool:
         found = ask(host, choice.asked)
         if isinstance(found, str):
             # Older formats have no manifest: whether anything can be restored is for the restore to say.
@@ -71,7 +71,7 @@ def take_version(choice: Choice, *, place: bool) -> None:
 def fetch_app(choice: Choice) -> None:
     """Fetch the app's very image, by its digest: what its tag names may be newer by now."""
 
-    def fetch(_state: State, host: Host) -> bool:
+    def fetch(state: State, host: Host) -> bool:
         if choice.answer is None or choice.runs is None:
             return True
         reference = choice.runs.loomio
@@ -101,7 +101,7 @@ def fetch_app(choice: Choice) -> None:
 def check_database(choice: Choice) -> None:
     """Refuse a PostgreSQL that is older than the backup's, before it has made files that none else reads."""
 
-    def judge(_state: State, host: Host) -> bool:
+    def judge(state: State, host: Host) -> bool:
         if choice.answer is None:
             return True
         image = choice.asked.settings.stack.images.postgres
@@ -122,7 +122,7 @@ def settle_version(choice: Choice) -> None:
     became.
     """
 
-    def settle(_state: State, host: Host) -> bool:
+    def settle(state: State, host: Host) -> bool:
         as_root = privilege.arguments(host)
         found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
         result = found.result or {}

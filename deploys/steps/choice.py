@@ -3,7 +3,6 @@
 Everything here is decided while the deploy runs: before, there is nobody on the Pi who could be asked.
 """
 
-import json
 import shlex
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,7 @@ from deploys.operations.compose import compose_pull
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.run import complain
 from deploys.operations.secret_file import secret_file
-from deploys.steps import agent_config, environment, privilege, verification, version
+from deploys.steps import candidate, environment, privilege, version
 from deploys.steps.paths import (
     COMPOSE_RECORD,
     PROJECT,
@@ -54,13 +53,13 @@ def take_version(choice: Choice, *, place: bool) -> None:
     """
 
     def take(state: State, host: Host) -> bool:
-        found = ask(host, choice.asked)
+        found = candidate.ask(host, choice.asked)
         if isinstance(found, str):
             # Older formats have no manifest: whether anything can be restored is for the restore to say.
             logger.warning(f"{host.print_prefix}{found}")
             return True
         choice.answer = found
-        for line in answer_lines(found):
+        for line in candidate.lines(found):
             logger.warning(f"{host.print_prefix}{line}")
         return _put(host, choice, found["backup"], found["stack"]) if place else True
 
@@ -131,7 +130,7 @@ def settle_version(choice: Choice) -> None:
             return True
         stack = result.get("stack")
         if not stack:
-            answer = ask(host, choice.asked, backup=backup)
+            answer = candidate.ask(host, choice.asked, backup=backup)
             if isinstance(answer, str):
                 return complain(
                     host,
@@ -150,37 +149,6 @@ def settle_version(choice: Choice) -> None:
         return True
 
     python.call(name="Keep to the version that made the backup", function=settle)
-
-
-def ask(host: Host, target: Target, backup: str | None = None) -> dict[str, Any] | str:
-    """The agent's answer, or its sentence when there is none. The identity is lent to it where the Pi has
-    none, through standard input, which is never printed.
-    """
-    arguments: dict[str, Any] = privilege.arguments(host)
-    command = f"loomio-backup candidate --json --store {verification.store_of(target)}"
-    if backup is not None:
-        command += f" --backup {shlex.quote(backup)}"
-    if target.settings.encryption.offline_key:
-        command += " --lent-identity"
-        arguments["_stdin"] = agent_config.identities(target.secrets) + "\n"
-    done, output = host.run_shell_command(StringCommand(command), **arguments)
-    if not done:
-        said = [line.removeprefix("loomio-backup: ") for line in output.stderr_lines if line.strip()]
-        return said[-1] if said else "the agent gives no answer."
-    found: dict[str, Any] = json.loads(output.stdout)
-    return found
-
-
-def answer_lines(answer: dict[str, Any]) -> list[str]:
-    """What people should know before it begins."""
-    lines = [
-        f"The backup {one['backup']} is newer, but cannot be restored: {one['reason']}"
-        for one in answer["passed_over"]
-    ]
-    lines.append(f"What will be restored is {answer['backup']}, from {' and '.join(answer['stores'])}.")
-    if answer["stale"]:
-        lines.append(f"Mind its age: {answer['stale']}")
-    return lines
 
 
 def _put(host: Host, choice: Choice, backup: str, stack: dict[str, Any]) -> bool:

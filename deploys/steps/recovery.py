@@ -1,6 +1,7 @@
 """What only a recovery does: refuse to replace live data, restore, and verify before backups go on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.deploy import deploy
@@ -15,7 +16,7 @@ from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import live_data_sentence, restored
 from deploys.operations.run import complain, wait_until
-from deploys.steps import agent_config, privilege, verification
+from deploys.steps import agent_config, candidate, privilege, verification
 from deploys.steps.paths import (
     BACKUP_TIMER,
     LENT_IDENTITY,
@@ -148,6 +149,20 @@ def verify(target: Target) -> None:
                 f"{BACKUPS_ARE_OFF}",
             )
         problems = verification.backup_problems(host, store, recovered=True, **as_root)
+        if problems and _is_from_an_older_one(host, target, as_root):
+            # The newest is damaged, which is why it was passed over, and stays so: people are told.
+            logger.warning(f"{host.print_prefix}{' '.join(problems)}")
+            return True
         return complain(host, " ".join([*problems, BACKUPS_ARE_OFF])) if problems else True
 
     python.call(name="Verify what was recovered", function=judge)
+
+
+def _is_from_an_older_one(host: Host, target: Target, as_root: dict[str, Any]) -> bool:
+    """Whether newer backups were passed over for the one that came back, and that one is whole."""
+    found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
+    result = found.result or {}
+    if not result.get("passed_over"):
+        return False
+    answer = candidate.ask(host, target, backup=str(result.get("backup")))
+    return isinstance(answer, dict) and not answer["passed_over"]

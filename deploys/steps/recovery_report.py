@@ -89,8 +89,8 @@ def start_clock() -> Clock:
 
 
 @deploy("Recovery")
-def report(target: Target, choice: Choice, clock: Clock) -> None:
-    """Have the report printed, last of all."""
+def report(target: Target, choice: Choice | None = None, clock: Clock | None = None) -> None:
+    """Have the report printed, last of all. A restore on a running Pi has neither choice nor clock."""
 
     def keep(state: State, host: Host) -> bool:
         as_root = privilege.arguments(host)
@@ -105,17 +105,20 @@ def report(target: Target, choice: Choice, clock: Clock) -> None:
 class _LastWords(BaseStateCallback):
     """Prints the report when pyinfra disconnects: after its long table of operations, where it is seen."""
 
-    def __init__(self, host: str, name: str, result: Mapping[str, Any], clock: Clock) -> None:
+    def __init__(self, host: str, name: str, result: Mapping[str, Any], clock: Clock | None) -> None:
         self._host, self._name, self._result, self._clock = host, name, result, clock
 
     def host_disconnect(self, _state: State, host: Host) -> None:  # type: ignore[override]
         if host.name == self._host:
-            lines = report_lines(self._name, self._result, self._clock.phases, self._clock.total)
+            phases, total = (self._clock.phases, self._clock.total) if self._clock else ({}, None)
+            lines = report_lines(self._name, self._result, phases, total)
             logger.info("\n" + "\n".join(lines))
 
 
-def with_choice(result: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+def with_choice(result: Mapping[str, Any], choice: Choice | None) -> dict[str, Any]:
     """The agent's report, and what was known before the restore began."""
+    if choice is None:
+        return dict(result)
     answer = choice.answer or {}
     passed = {
         one["backup"]: one for one in [*answer.get("passed_over", []), *(result.get("passed_over") or [])]
@@ -130,7 +133,7 @@ def with_choice(result: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
 
 
 def report_lines(
-    name: str, result: Mapping[str, Any], phases: Mapping[str, float], total: float
+    name: str, result: Mapping[str, Any], phases: Mapping[str, float], total: float | None
 ) -> list[str]:
     """What a person wants to read; `result` is the agent's report, `phases` are the deploy's own seconds."""
     lines = [
@@ -155,7 +158,7 @@ def report_lines(
     return lines
 
 
-def _times(phases: Mapping[str, float], restore: Mapping[str, float], total: float) -> list[str]:
+def _times(phases: Mapping[str, float], restore: Mapping[str, float], total: float | None) -> list[str]:
     """One line for each phase in the order of the evening; the restore's own below its own."""
     order = [*dict.fromkeys(phase for _, phase in PHASES if phase in phases), OTHER]
     lines = []
@@ -165,9 +168,11 @@ def _times(phases: Mapping[str, float], restore: Mapping[str, float], total: flo
         if phase == "restore":
             lines += [f"    {inner:<12}{spoken(seconds)}" for inner, seconds in restore.items()]
     if "restore" not in order:
-        # It was done in an earlier run.
+        # Done in an earlier run, or all that there was to do.
         lines += [f"    {inner:<12}{spoken(seconds)}" for inner, seconds in restore.items()]
-    return ["How long it took:", *lines, f"  {'in all':<14}{spoken(total)}"]
+    if total is not None:
+        lines.append(f"  {'in all':<14}{spoken(total)}")
+    return ["How long it took:", *lines]
 
 
 def spoken(seconds: float) -> str:

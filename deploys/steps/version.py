@@ -12,11 +12,11 @@ import shlex
 from typing import Any
 
 from pyinfra import logger
-from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 from pyinfra.operations import files
 
 from deploys.facts.version import Kept, KeptVersionFact, Named
+from deploys.steps import recovery
 from deploys.steps.paths import KEPT_VERSION
 from deploys.steps.preflight import Target
 from inventories.settings import Settings
@@ -34,22 +34,13 @@ def in_force(host: Host, asked: Target) -> Target:
     kept = host.get_fact(KeptVersionFact, path=KEPT_VERSION)
     if kept is None:
         return asked
-    if kept.instead_of == named(asked.settings) and not _update_wanted(host):
+    if kept.instead_of == named(asked.settings) and not recovery.said_yes(host, "update"):
         for sentence in sentences(kept):
             logger.warning(f"{host.print_prefix}{sentence}")
         return running(asked, kept.runs)
     # Before anything else: a setup that ends half-way must not put the older version back later.
     files.file(name="Let go of the version that the recovery kept", path=KEPT_VERSION, present=False)
     return asked
-
-
-def _update_wanted(host: Host) -> bool:
-    word = host.data.get("update")
-    if word not in (None, False, True, "yes", "no"):
-        raise DeployError(
-            f"update={word!r} is not understood. Nothing was changed. Say {UPDATE}, or leave it out."
-        )
-    return word in (True, "yes")
 
 
 def named(settings: Settings) -> Named:

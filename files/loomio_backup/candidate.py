@@ -7,10 +7,9 @@ once. Looks at what the stores list; every byte is looked at by the restore.
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
 
-from loomio_backup import clock, freshness
+from loomio_backup import clock
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue, Summary
 from loomio_backup.config import Config
@@ -20,6 +19,8 @@ from loomio_backup.history import History, Reader
 from loomio_backup.listing import merged
 from loomio_backup.manifest import SUFFIX, Manifest, Stack
 from loomio_backup.progress import seconds_text
+from loomio_backup.restore_choice import Candidate, staleness
+from loomio_backup.restore_journal import PassedOver
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 
@@ -27,18 +28,11 @@ Shelves = Mapping[str, tuple[Store, History]]
 """The stores that could be read, and what each holds."""
 
 
-@dataclass(frozen=True)
-class PassedOver:
-    """A newer backup, and why it cannot be the one."""
-
-    backup: str
-    reason: str
-
-
 @dataclass
-class Candidate:
-    """The backup, and what was passed over for it. `stale`: a sentence when it is older than the schedule
-    allows; `unread`: sentences about stores that could not be asked.
+class Answer:
+    """The backup, and what was passed over for it (or what it lacks, where it was asked for by name).
+    `stale`: a sentence when it is older than the schedule allows; `unread`: sentences about stores that could
+    not be asked.
     """
 
     manifest: Manifest
@@ -81,7 +75,7 @@ def run(config: Config, credentials: Credentials, wish: Wish) -> int:
     return 0
 
 
-def choose(config: Config, credentials: Credentials, wish: Wish) -> Candidate:
+def choose(config: Config, credentials: Credentials, wish: Wish) -> Answer:
     """The newest backup of which everything is there, or the one that was asked for."""
     state = StateDirectory(config.state_directory)
     shelves: dict[str, tuple[Store, History]] = {}
@@ -94,28 +88,31 @@ def choose(config: Config, credentials: Credentials, wish: Wish) -> Candidate:
                     shelves[kind] = store, reader.read(store)
                 except StoreError as error:
                     unread.append(f"{kind}: {error}")
-        found = _first_whole(shelves, catalogue, wish.backup)
+        found = _first_whole(config, shelves, catalogue, wish.backup)
     if isinstance(found, list):
         reasons = [*(f"{one.backup}: {one.reason}" for one in found), *unread]
         what = f"there is no backup {wish.backup}" if wish.backup else "there is no backup to come back from"
         raise RestoreError(f"{what}. Nothing was changed. {' '.join(reasons)}".rstrip())
     found.unread = unread
-    found.stale = staleness(config, found, clock.now())
     return found
 
 
-def _first_whole(shelves: Shelves, catalogue: Catalogue, only: str | None) -> Candidate | list[PassedOver]:
-    """The first that is whole, or why each of them is not."""
+def _first_whole(
+    config: Config, shelves: Shelves, catalogue: Catalogue, only: str | None
+) -> Answer | list[PassedOver]:
+    """The first that is whole, or why each of them is not; `only`: that one, whole or not."""
     passed = _unreadable(shelves)
     for row in merged([history for _, history in shelves.values()]):
         if only not in (None, row.summary.name):
             continue
         manifest = catalogue.load(row.summary)
-        missing = None if only else _missing(manifest, row.summary, shelves)
-        if missing is None:
-            newer = [one for one in passed if one.backup > manifest.name]
-            return Candidate(manifest, row.stores, passed_over=[] if only else newer)
-        passed.append(PassedOver(manifest.name, missing))
+        missing = _missing(manifest, row.summary, shelves)
+        own = [PassedOver(backup=manifest.name, reason=missing)] if missing else []
+        if missing is None or only:
+            newer = [] if only else [one for one in passed if one.backup > manifest.name]
+            stale = staleness(config, Candidate(row.summary, [shelves[kind][0] for kind in row.stores]))
+            return Answer(manifest, row.stores, stale, own + newer)
+        passed += own
     return passed
 
 
@@ -128,7 +125,11 @@ def _unreadable(shelves: Shelves) -> list[PassedOver]:
             reasons.setdefault(name.removesuffix(SUFFIX), sentence)
         for name in history.foreign:
             reasons.setdefault(name.removesuffix(SUFFIX), f"no key of this Pi opens {name}.")
-    return [PassedOver(name, reason) for name, reason in sorted(reasons.items()) if name not in usable]
+    return [
+        PassedOver(backup=name, reason=reason)
+        for name, reason in sorted(reasons.items())
+        if name not in usable
+    ]
 
 
 def _missing(manifest: Manifest, summary: Summary, shelves: Shelves) -> str | None:
@@ -144,21 +145,7 @@ def _missing(manifest: Manifest, summary: Summary, shelves: Shelves) -> str | No
     return None
 
 
-def staleness(config: Config, found: Candidate, now: datetime) -> str | None:
-    """A sentence when the schedule should have made another one since, in every store that has it."""
-    snapshot = found.manifest.snapshot_at
-    due = [freshness.late_at(config, kind, snapshot) for kind in found.stores]
-    if now <= max(due):
-        return None
-    age, allowed = (now - snapshot).total_seconds(), (max(due) - snapshot).total_seconds()
-    return (
-        f"{found.manifest.name} is {seconds_text(age)} old, but by the schedule the next one had to be there "
-        f"after {seconds_text(allowed)}. Newer ones may be elsewhere: in another store or folder, or in "
-        "the copy on the operator's computer."
-    )
-
-
-def document(found: Candidate) -> dict[str, object]:
+def document(found: Answer) -> dict[str, object]:
     """All of it, for the deploys. Times in ISO 8601 (UTC), ages in seconds."""
     manifest = found.manifest
     return {
@@ -167,7 +154,7 @@ def document(found: Candidate) -> dict[str, object]:
         "snapshot": manifest.snapshot_at.isoformat(),
         "age_seconds": round(_age(manifest), 1),
         "stale": found.stale,
-        "passed_over": [asdict(one) for one in found.passed_over],
+        "passed_over": [one.model_dump() for one in found.passed_over],
         "unread": found.unread,
         "host": manifest.host,
         "stack": manifest.stack.model_dump(),
@@ -176,7 +163,7 @@ def document(found: Candidate) -> dict[str, object]:
     }
 
 
-def lines(found: Candidate) -> list[str]:
+def lines(found: Answer) -> list[str]:
     """All of it, for people."""
     manifest = found.manifest
     said = [f"{one.backup} is passed over: {one.reason}" for one in found.passed_over]

@@ -148,7 +148,8 @@ def test_the_new_cards_key_is_explained_and_never_accepted_by_itself(evening: Ev
 def test_it_comes_back_from_the_backup_before_the_damaged_one(evening: Evening) -> None:
     done = evening.recovered = recover(evening)
     assert done.code == 0, done.output[-6000:]
-    assert f"{evening.newest} cannot be restored" in done.output
+    assert f"NOT the newest: {evening.newest} could not be restored. " in done.output
+    assert "\nCompared: " in done.output
     assert f"{HOST} is back, from {evening.older}: " in done.output
     for phase in ("packages", "Docker", "copy to Pi", "agent", "images", "restore", "start", "in all"):
         assert re.search(rf"^  {phase} +\d", done.output, re.MULTILINE), phase

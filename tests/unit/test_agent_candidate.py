@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loomio_backup import cli
-from loomio_backup.candidate import Candidate, staleness
 from loomio_backup.config import dump
+from loomio_backup.objects import as_it_is
 from tests.lab.drive import DriveEmulator
 
 from .agent_backups import Shelf, shelf
@@ -73,14 +72,28 @@ def test_an_older_one_can_be_asked_for(pi: Shelf, capsys: pytest.CaptureFixture[
     assert asked(pi, capsys, "--backup", pi.made[0].name)["backup"] == pi.made[0].name
 
 
-def test_one_that_the_schedule_has_left_behind_is_called_stale(pi: Shelf) -> None:
-    found = Candidate(pi.made[1], ["local"])
-    hourly = pi.config.model_copy(update={"schedule": "0 * * * *"})
-    made = pi.made[1].snapshot_at
-    assert staleness(hourly, found, made + timedelta(hours=1)) is None
-    sentence = staleness(hourly, found, made + timedelta(hours=3))
-    assert sentence is not None
-    assert sentence.startswith(f"{pi.made[1].name} is 3 h 0 min old, but by the schedule")
+def test_one_that_was_asked_for_by_name_says_what_it_lacks(
+    pi: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = pi.made[0]
+    (pi.disk / f"{older.name}.dump.zst.age").unlink()
+    found = asked(pi, capsys, "--backup", older.name, "--store", "local")
+    assert found["backup"] == older.name
+    assert [one["backup"] for one in found["passed_over"]] == [older.name]
+
+
+def test_what_drive_holds_damaged_is_passed_over(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    older, newer = pi.made
+    name = f"{newer.name}.dump.zst.age"
+    stored = pi.stores["drive"].stat(name)
+    assert stored is not None
+    pi.stores["drive"].delete(stored)
+    other = pi.root / "other"
+    other.write_bytes(b"x" * stored.size)
+    pi.stores["drive"].put(name, other, as_it_is(other))
+    found = asked(pi, capsys, "--store", "drive")
+    assert found["backup"] == older.name
+    assert found["passed_over"][0]["reason"] == f"{name}, which it needs, is damaged in drive."
 
 
 def test_the_identity_may_be_lent(

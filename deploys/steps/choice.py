@@ -128,16 +128,14 @@ def settle_version(choice: Choice) -> None:
         backup = result.get("backup")
         if not backup or (choice.answer and choice.answer["backup"] == backup and choice.runs):
             return True
-        stack = result.get("stack")
-        if not stack:
-            answer = candidate.ask(host, choice.asked, backup=backup)
-            if isinstance(answer, str):
-                return complain(
-                    host,
-                    f"The data of {backup} is restored, but which version of the app it needs cannot be "
-                    f"found out: {answer} The app was not started. Run the same command again.",
-                )
-            stack = answer["stack"]
+        reported = result.get("stack") or {}
+        stack = {
+            "commit": reported.get("commit"),
+            "images": {
+                service: {"reference": reference}
+                for service, reference in (reported.get("images") or {}).items()
+            },
+        }
         if not _put(host, choice, backup, stack):
             return False
         compose_pull(

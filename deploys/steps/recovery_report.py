@@ -17,7 +17,8 @@ from deploys.steps.choice import Choice
 from deploys.steps.paths import RESTORE_JOURNAL, RESTORE_RESULT
 from deploys.steps.preflight import Target
 
-#: Beginnings of operations' names, and what their time is called. The first that fits counts.
+#: Beginnings of operations' names, and what their time is called (the first that fits counts). In the report
+#: they stand in the order of the evening.
 PHASES = (
     ("System | ", "packages"),
     ("Docker | ", "Docker"),
@@ -34,6 +35,7 @@ PHASES = (
     ("Stack | Wait", "database up"),
     ("Stack | ", "clone, .env"),
     ("Recovery | Verify", "verification"),
+    ("Schedule | ", "units"),
 )
 OTHER = "other"
 
@@ -160,14 +162,13 @@ def report_lines(
 
 def _times(phases: Mapping[str, float], restore: Mapping[str, float], total: float | None) -> list[str]:
     """One line for each phase in the order of the evening; the restore's own below its own."""
-    order = [*dict.fromkeys(phase for _, phase in PHASES if phase in phases), OTHER]
     lines = []
-    for phase in order:
-        if phases.get(phase, 0.0) >= 0.5 or phase == "restore":
-            lines.append(f"  {phase:<14}{spoken(phases.get(phase, 0.0))}")
+    for phase, seconds in phases.items():
+        if seconds >= 0.5 or phase == "restore":
+            lines.append(f"  {phase:<14}{spoken(seconds)}")
         if phase == "restore":
             lines += [f"    {inner:<12}{spoken(seconds)}" for inner, seconds in restore.items()]
-    if "restore" not in order:
+    if "restore" not in phases:
         # Done in an earlier run, or all that there was to do.
         lines += [f"    {inner:<12}{spoken(seconds)}" for inner, seconds in restore.items()]
     if total is not None:

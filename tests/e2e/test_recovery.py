@@ -104,8 +104,8 @@ def download(evening: Evening) -> None:
                 archive.write(raw / stored[name]["blob"], f"Loomio backups/{name}")
     by_hand = evening.download / "more"
     by_hand.mkdir()
-    for name in names[2 * third :]:
-        shutil.copy(raw / stored[name]["blob"], by_hand / f"{name.partition('.')[0]} (1).age")
+    for number, name in enumerate(names[2 * third :], start=1):
+        shutil.copy(raw / stored[name]["blob"], by_hand / f"{name.partition('.')[0]} ({number}).age")
     shutil.rmtree(raw)
 
 

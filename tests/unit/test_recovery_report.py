@@ -14,7 +14,7 @@ RESULT: dict[str, Any] = {
     "age_seconds": 3700,
     "phases": {"choose": 1.2, "database": 62},
 }
-PHASES = {"start": 30.0, "packages": 12.0, "restore": 66.0, "other": 0.1}
+PHASES = {"packages": 12.0, "restore": 66.0, "start": 30.0, "other": 0.1}
 
 
 def test_it_says_what_is_back_what_is_lost_and_what_took_how_long() -> None:

@@ -125,10 +125,9 @@ def settle_version(choice: Choice) -> None:
         as_root = privilege.arguments(host)
         found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
         result = found.result or {}
-        backup = result.get("backup")
-        if not backup or (choice.answer and choice.answer["backup"] == backup and choice.runs):
+        backup, reported = result.get("backup"), result.get("stack")
+        if not backup or not reported or _is_placed(choice, backup):
             return True
-        reported = result.get("stack") or {}
         stack = {
             "commit": reported.get("commit"),
             "images": {
@@ -147,6 +146,11 @@ def settle_version(choice: Choice) -> None:
         return True
 
     python.call(name="Keep to the version that made the backup", function=settle)
+
+
+def _is_placed(choice: Choice, backup: str) -> bool:
+    """Whether this run has put that backup's version in place."""
+    return bool(choice.answer and choice.answer["backup"] == backup and choice.runs)
 
 
 def _put(host: Host, choice: Choice, backup: str, stack: dict[str, Any]) -> bool:

@@ -27,6 +27,7 @@ PHASES = (
     ("Copy | ", "copy to Pi"),
     ("Recovery | Take the version", "choice"),
     ("Recovery | Fetch", "images"),
+    ("Fetch what that version needs", "images"),
     ("Stack | Fetch", "images"),
     ("Recovery | Restore", "restore"),
     ("Stack | Start every", "start"),
@@ -34,6 +35,8 @@ PHASES = (
     ("Stack | Start", "database up"),
     ("Stack | Wait", "database up"),
     ("Stack | ", "clone, .env"),
+    ("Check out the stack", "clone, .env"),
+    ("Write the stack's .env", "clone, .env"),
     ("Recovery | Verify", "verification"),
     ("Schedule | ", "units"),
 )

@@ -77,7 +77,10 @@ def write_settings(evening: Evening) -> None:
     }
     settings["docker"] = {"source": "debian", "registry_mirrors": settings["docker"]["registry_mirrors"]}
     settings["stack"]["images"] = {"loomio": NEWER}
-    settings["backup"]["drive"] = False
+    # On a disk, so that the card is not filled with a copy that is elsewhere already.
+    evening.pi.run("sh", "-c", "mkdir -p /mnt/usb && mount -t tmpfs usb /mnt/usb")
+    local = {"path": "/mnt/usb/loomio-backups", "mount_point": "/mnt/usb"}
+    settings["backup"] |= {"drive": False, "local": local}
     evening.operator.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
 

@@ -61,7 +61,7 @@ def test_every_operation_has_its_phase() -> None:
     assert phase_of("Recovery | Restore the newest backup from Google Drive") == "restore"
     assert phase_of("Stack | Start every service") == "start"
     assert phase_of("Stack | Start db, redis") == "database up"
-    assert phase_of("Recovery | Fetch what that version needs") == "images"
+    assert phase_of("Fetch what that version needs") == "images"
     assert phase_of("Monitoring | anything") == "other"
 
 

@@ -1,30 +1,55 @@
 """After the death of an SD card, on new hardware: pyinfra inventories/pi.py deploys/disaster_recovery.py
 
 The same steps as setup, except that the app is not started before its data is back: it would create an empty
-database. Can be run again after any interruption. A Pi that holds data is refused, unless --data
-replace_live_data=yes is given.
+database. What runs then is the version that made the backup. Can be run again after any interruption. A Pi
+that holds data is refused, unless --data replace_live_data=yes is given. Without Google Drive, --data
+from=FOLDER brings the operator's copy of the backups along.
 """
 
 from pyinfra.context import host
 
-from deploys.steps import agent, docker, monitoring, preflight, recovery, schedule, stack, system
+from deploys.steps import (
+    agent,
+    choice,
+    copy,
+    docker,
+    monitoring,
+    preflight,
+    recovery,
+    recovery_report,
+    schedule,
+    stack,
+    system,
+    version,
+)
 from deploys.steps.paths import KEEP_SERVICES
 
-target = preflight.check(host)
-recovery.refuse_live_data(host, target)
+clock = recovery_report.start_clock()
+asked = preflight.check(host)
+recovery.refuse_live_data(host, asked)
+target = version.in_force(host, asked)
+brought = copy.wanted(host, asked)
+chosen = choice.Choice(asked)
 
 system.prepare()
 docker.install(target=target)
-stack.place(target=target)
-stack.start(target=target, services=KEEP_SERVICES)
 agent.install(target=target)
 agent.configure(target=target)
+copy.bring(target=target, objects=brought)
+stack.place(target=target)
+if not recovery.taken_up(host):
+    choice.take_version(choice=chosen, place=not recovery.replace_wanted(host))
+    choice.fetch_app(choice=chosen)
+stack.fetch(target=target)
+choice.check_database(choice=chosen)
+stack.start(target=target, services=KEEP_SERVICES)
 monitoring.place(target=target)
 schedule.place(target=target)
 recovery.restore(host=host, target=target)
+choice.settle_version(choice=chosen)
 stack.start(target=target)
 recovery.verify(target=target)
 schedule.enable()
-recovery.report(target=target)
+recovery_report.report(target=target, choice=chosen, clock=clock)
 # Last: whatever a store has to say, the data is back, and what can be backed up will be.
 agent.probe(target=target)

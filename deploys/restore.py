@@ -8,10 +8,10 @@ streaming=yes.
 
 from pyinfra.context import host
 
-from deploys.steps import preflight, recovery, restoring
+from deploys.steps import preflight, recovery_report, restoring
 
 wish = restoring.wanted(host)
 target = preflight.look(host)
 restoring.restore(host=host, target=target, wish=wish)
 restoring.verify(target=target)
-recovery.report(target=target)
+recovery_report.report(target=target)

@@ -5,8 +5,8 @@ Can be run again at any time: what is as declared is left alone.
 
 from pyinfra.context import host
 
-from deploys.steps import everything, preflight, recovery
+from deploys.steps import everything, preflight, recovery, version
 
 target = preflight.check(host)
 recovery.refuse_during_restore(host, target)
-everything.declare(target)
+everything.declare(version.in_force(host, target))

@@ -2,9 +2,11 @@
 
 from pyinfra.api.exceptions import InventoryError
 
+from inventories import unreached
 from inventories.hosts import declare
 from inventories.validation import SettingsError
 
+unreached.tell()
 try:
     pis = declare()
 except SettingsError as error:

@@ -36,7 +36,8 @@ def run(name: str, options: Sequence[str] = ()) -> int:
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names())}."
         raise DeployNameError(f"There is no deploy called {name!r}. {hint}")
-    command = [sys.executable, "-m", "deploys.console.runner", str(INVENTORY), f"deploys/{name}.py", *options]
+    given = _from_here(options)
+    command = [sys.executable, "-m", "deploys.console.runner", str(INVENTORY), f"deploys/{name}.py", *given]
     if not {"--dry", "-y", "--yes"}.intersection(options):
         # Whoever names a deploy wants it done; --dry is for looking first.
         command.append("--yes")
@@ -48,6 +49,17 @@ def run(name: str, options: Sequence[str] = ()) -> int:
         return code if code == 0 or (code == NOT_AS_DECLARED and name == "verify") else 1
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _from_here(options: Sequence[str]) -> list[str]:
+    """The options, with the folder of `--data from=FOLDER` meant from where the command was typed."""
+    beginning = "from="
+    return [
+        beginning + str(Path(option.removeprefix(beginning)).expanduser().absolute())
+        if option.startswith(beginning) and before == "--data"
+        else option
+        for before, option in zip(["", *options], options, strict=False)
+    ]
 
 
 def _with_interrupts() -> None:

@@ -15,6 +15,7 @@ from pyinfra.api.state import State
 
 from deploys.steps import verdicts
 from deploys.steps.verdicts import DRIFTED, FAILED, WELL
+from inventories import unreached
 
 
 def asked_for(arguments: Sequence[str]) -> bool:
@@ -55,31 +56,9 @@ def conclude(code: int, arguments: Arguments, state: State | None) -> int:
     return worst
 
 
-def unreached(state: State | None) -> dict[str, str]:
-    """By the host's name, a sentence for each that could not be logged in to: pyinfra has said why, not what
-    to do.
-    """
-    if state is None or not state.initialised:
-        return {}
-    sentences = {}
-    for host in sorted(state.failed_hosts - state.activated_hosts, key=lambda host: host.name):
-        address, port = host.data.get("ssh_hostname") or host.name, host.data.get("ssh_port") or 22
-        known = f"[{address}]:{port}" if port != 22 else address
-        file = host.data.get("ssh_known_hosts_file")
-        forget = f"ssh-keygen {f'-f {file} ' if file else ''}-R {known}"
-        sentences[host.name] = (
-            f"{host.name} ({address}, port {port}): could not log in, and nothing was changed on it. Is it "
-            "switched on, "
-            f"and is hosts.{host.name} right in the settings? If its card was flashed anew, forget its old "
-            f"key: {forget}"
-        )
-    return sentences
-
-
 def _answers(state: State, arguments: Arguments) -> dict[str, dict[str, Any]]:
-    silent = unreached(state)
     return {
-        host.name: _answer(host, silent.get(host.name), arguments.dry)
+        host.name: _answer(host, unreached.TOLD.get(host.name), arguments.dry)
         for host in sorted(state.inventory, key=lambda host: host.name)
         if state.is_host_in_limit(host)
     }

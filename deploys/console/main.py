@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploys.console import authorize, deploy, export, import_env, prune, pull, secrets
+from deploys.console import authorize, deploy, export, import_env, import_folder, prune, pull, secrets
 from inventories.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 from inventories.settings import VARIABLE as SETTINGS_VARIABLE
 from inventories.validation import SettingsError
@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "authorize": (authorize.main, "get a Google account's consent to keep the backups in its Drive"),
     "import-env": (import_env.main, "turn an older stack's .env into a settings file"),
     "pull": (pull.main, "copy the backups to this machine, and check them"),
+    "import-folder": (import_folder.main, "make such a copy out of what a browser downloaded"),
     "export": (export.main, "write one backup of that copy into one file"),
     "prune": (prune.main, "remove old backups from a Drive in which the Pi never deletes"),
     "deploy": (deploy.main, "run one of the deploys, with exit codes that a scheduler can trust"),
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:12}{what}" for name, (_, what) in VERBS.items())
+    verbs = "\n".join(f"  {name:15}{what}" for name, (_, what) in VERBS.items())
     return f"usage: loomio-pi VERB …\n\n{verbs}\n\nloomio-pi VERB --help says more."
 
 

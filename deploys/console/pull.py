@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     directory = copy_directory(options.directory, operator)
     with _source(place, operator) as source:
         say(f"copying from {source if place == 'pi' else 'Google Drive'} to {display(directory)}")
-        report = _pull(source, directory, operator, options.read_data)
-    _tell(report.problems)
+        report = fetch(source, directory, operator, read_data=options.read_data)
+    tell(report.problems)
     if report.problems:
         if options.prune:
             print("loomio-pi: nothing was pruned here, because of that.", file=sys.stderr)
@@ -113,21 +113,31 @@ def _source(place: str, operator: Operator) -> Iterator[Source]:
         yield pi
 
 
-def _pull(source: Source, directory: Path, operator: Operator, read_data: bool) -> Report:
+def keys_of(operator: Operator) -> Keys:
+    """What opens the backups, and what their manifests are signed with."""
     config, credentials = operator.on_the_pi(), operator.credentials()
-    keys = Keys(
+    return Keys(
         crypto.parse_identities(credentials.required(IDENTITY)),
         (config.signing_public_key, *config.old_signing_public_keys),
     )
+
+
+def fetch(
+    source: Source, directory: Path, operator: Operator, *, read_data: bool, lists_lag: bool = True
+) -> Report:
+    """Bring everything that the source has into the copy, and say what came. `lists_lag`: what the source
+    lists may be behind what it holds.
+    """
+    keys = keys_of(operator)
     state = StateDirectory(directory / OURS)
     incoming = state.path / "incoming"
     incoming.mkdir(mode=0o700, exist_ok=True)
     with state.locked("pull"):
-        copy = Copy(source, directory, incoming, keys)
+        copy = Copy(source, directory, incoming, keys, lists_lag=lists_lag)
         try:
             report = copy.pull(read_data)
         except StoreError:
-            _tell(copy.report.problems)  # found before it ended, and as true as without that
+            tell(copy.report.problems)  # found before it ended, and as true as without that
             raise
         if (ring := operator.secrets.encryption.keyring) is not None:
             _put_keyring(ring, directory, incoming)
@@ -147,7 +157,8 @@ def _pull(source: Source, directory: Path, operator: Operator, read_data: bool) 
     return report
 
 
-def _tell(problems: Sequence[str]) -> None:
+def tell(problems: Sequence[str]) -> None:
+    """Print sentences for somebody to read."""
     for problem in problems:
         print(f"loomio-pi: {problem}", file=sys.stderr)
 

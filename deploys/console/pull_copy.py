@@ -40,11 +40,16 @@ class Report:
 
 
 class Copy:
-    """The folder `directory`. `incoming`, on the same disk, is where objects stay until they are proven."""
+    """The folder `directory`. `incoming`, on the same disk, is where objects stay until they are proven.
+    `lists_lag`: the source may hold what it does not list yet.
+    """
 
-    def __init__(self, source: Source, directory: Path, incoming: Path, keys: Keys) -> None:
+    def __init__(
+        self, source: Source, directory: Path, incoming: Path, keys: Keys, *, lists_lag: bool = True
+    ) -> None:
         self._source, self._directory, self._incoming, self._keys = source, directory, incoming, keys
         self._store = LocalFolder(directory)
+        self._lists_lag = lists_lag
         self._there: Listing = {}
         self._settled: dict[str, bool] = {}
         self._ticker = Ticker("fetching")
@@ -143,7 +148,7 @@ class Copy:
                     lacking.setdefault(manifest.name, []).append(entry.name)
         still = pull_histories.listed(self._source) if lacking else {}
         for name, objects in lacking.items():
-            fresh = clock.now() - histories.theirs[name].finished_at < _FRESH
+            fresh = self._lists_lag and clock.now() - histories.theirs[name].finished_at < _FRESH
             if name + SUFFIX not in still or fresh:
                 say(f"{name} is not complete at the source at this moment; the next pull looks again")
                 continue

@@ -53,8 +53,6 @@ def _run() -> int:
         )
         return FAILED
     if code not in (0, None):
-        for sentence in judgement.unreached(ctx_state.get()).values():  # type: ignore[no-untyped-call]
-            print(sentence, file=sys.stderr)
         return FAILED
     problem = _untold_problem("--dry" in sys.argv)
     if problem:

@@ -13,6 +13,7 @@ def declare(target: Target) -> None:
     system.prepare()
     docker.install(target=target)
     stack.place(target=target)
+    stack.fetch(target=target)
     stack.start(target=target)
     agent.install(target=target)
     agent.configure(target=target)

@@ -20,6 +20,8 @@ DATABASE_USER = "loomio"
 KEEP_SERVICES = ("db", "redis")
 #: What the containers were last brought up from (a hash), beside the agent's own state.
 COMPOSE_RECORD = "/var/lib/loomio-pi-stack/compose-applied"
+#: The version that a recovery put in place of what the settings name (steps/version.py).
+KEPT_VERSION = "/var/lib/loomio-pi-stack/kept-version.json"
 #: What Netdata reads, unless the settings name a file for Prometheus.
 METRICS_FILE = "/var/lib/loomio-pi-stack/metrics/loomio_backup.prom"
 WEB_URL = "http://127.0.0.1:3000"

@@ -1,6 +1,4 @@
-"""What only a recovery does: refuse to replace live data, restore, verify, and say what was lost and how long
-it took.
-"""
+"""What only a recovery does: refuse to replace live data, restore, and verify before backups go on."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +16,7 @@ from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import live_data_sentence, restored
 from deploys.operations.run import complain, wait_until
-from deploys.steps import agent_config, privilege, verification
-from deploys.steps.last_words import at_the_end
+from deploys.steps import agent_config, candidate, privilege, verification
 from deploys.steps.paths import (
     BACKUP_TIMER,
     LENT_IDENTITY,
@@ -75,6 +72,13 @@ def said_yes(host: Host, key: str) -> bool:
 def unfinished(host: Host) -> bool:
     """Whether a restore had begun to replace what is live when it was interrupted."""
     return _situation(host).unfinished
+
+
+def taken_up(host: Host) -> bool:
+    """Whether an earlier run has chosen the backup: its restore runs, must be finished, or is done."""
+    situation = _situation(host)
+    done = situation.restored and not replace_wanted(host)
+    return situation.running or situation.unfinished or done
 
 
 @dataclass(frozen=True)
@@ -145,46 +149,20 @@ def verify(target: Target) -> None:
                 f"{BACKUPS_ARE_OFF}",
             )
         problems = verification.backup_problems(host, store, recovered=True, **as_root)
+        if problems and _is_from_an_older_one(host, target, as_root):
+            # The newest is damaged, which is why it was passed over, and stays so: people are told.
+            logger.warning(f"{host.print_prefix}{' '.join(problems)}")
+            return True
         return complain(host, " ".join([*problems, BACKUPS_ARE_OFF])) if problems else True
 
     python.call(name="Verify what was recovered", function=judge)
 
 
-@deploy("Recovery")
-def report(target: Target) -> None:
-    """Print which backup it was, how old it was, and what took how long."""
-
-    def keep(state: State, host: Host) -> bool:
-        as_root = privilege.arguments(host)
-        found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
-        lines = report_lines(target.name, found.result or {})
-        at_the_end(host, lambda: lines)
-        return True
-
-    python.call(name="Read the agent's report", function=keep)
-
-
-def report_lines(name: str, result: dict[str, Any]) -> list[str]:
-    """What a person wants to read at the end of that evening; `result` is the agent's report."""
-    lines = [
-        f"{name} is back, from {result.get('backup', 'a backup')}: "
-        f"{result.get('rows', 0)} rows in {result.get('tables', 0)} tables, {result.get('files', 0)} files."
-    ]
-    if (age := result.get("age_seconds")) is not None:
-        lines.append(f"What was written in the last {spoken(age)} before the restore is not in it.")
-    lines += [f"  {phase:<12}{spoken(seconds)}" for phase, seconds in (result.get("phases") or {}).items()]
-    if kept := result.get("database_kept_as"):
-        lines.append(f"The database that was here before is kept as {kept}.")
-    return lines
-
-
-def spoken(seconds: float) -> str:
-    """A duration as people say it."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{seconds:.0f} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 2 * 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} days {whole % 86400 // 3600} h"
+def _is_from_an_older_one(host: Host, target: Target, as_root: dict[str, Any]) -> bool:
+    """Whether newer backups were passed over for the one that came back, and that one is whole."""
+    found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
+    result = found.result or {}
+    if not result.get("passed_over"):
+        return False
+    answer = candidate.ask(host, target, backup=str(result.get("backup")))
+    return isinstance(answer, dict) and not answer["passed_over"]

@@ -87,7 +87,7 @@ def restore(host: Host, target: Target, wish: Wish) -> None:
 def verify(target: Target) -> None:
     """The web interface answers."""
 
-    def judge(_state: State, host: Host) -> bool:
+    def judge(state: State, host: Host) -> bool:
         if wait_until(lambda: host.get_fact(WebStatusFact, url=WEB_URL) == 200, seconds=120):
             return True
         problems = verification.web_problems(host.get_fact(WebStatusFact, url=WEB_URL))

@@ -13,7 +13,7 @@ from deploys.steps.preflight import Target
 
 @deploy("Stack")
 def place(target: Target) -> None:
-    """Put the clone and its `.env` on the Pi, as the user's, and fetch the images. Starts nothing."""
+    """Put the clone and its `.env` on the Pi, as the user's. Starts nothing."""
     stack = target.settings.stack
     machine = target.machine
     files.directory(
@@ -39,10 +39,15 @@ def place(target: Target) -> None:
         names=True,
         _sudo=False,
     )
+
+
+@deploy("Stack")
+def fetch(target: Target) -> None:
+    """Fetch the images that are absent."""
     # Home networks break off: what was fetched stays, the rest is tried again.
     compose_pull(
         name="Fetch the images",
-        directory=stack.directory,
+        directory=target.settings.stack.directory,
         project=PROJECT,
         record=COMPOSE_RECORD,
         _retries=2,

@@ -160,6 +160,19 @@ def parser() -> argparse.ArgumentParser:
         "at every boot and when a restore dies.",
     )
 
+    candidate = verbs.add_parser(
+        "candidate",
+        help="which backup would a recovery take?",
+        description="Says which backup a recovery would take (the newest of which everything is there), what "
+        "is passed over for it and why, and which version of the stack it is of. Changes nothing.",
+    )
+    _add_store(candidate)
+    candidate.add_argument("--backup", metavar="NAME", help="say it of this one (see the verb list)")
+    candidate.add_argument(
+        "--lent-identity", action="store_true", help="read the identity that opens it from standard input"
+    )
+    _add_json(candidate)
+
     from loomio_backup import probe
 
     try_out = verbs.add_parser(

@@ -191,6 +191,14 @@ def _settle(arguments: argparse.Namespace) -> int:
     return settle.run(settings, keys)
 
 
+def _candidate(arguments: argparse.Namespace) -> int:
+    from loomio_backup import candidate
+
+    settings, keys = _opened(arguments)
+    wish = candidate.Wish(arguments.store, arguments.backup, arguments.lent_identity, arguments.json)
+    return candidate.run(settings, keys, wish)
+
+
 def _rotate_key(arguments: argparse.Namespace) -> int:
     from loomio_backup import rotate
 
@@ -233,6 +241,7 @@ VERBS: dict[str, Verb] = {
     "settle": _settle,
     "extract": _extract,
     "open": _open,
+    "candidate": _candidate,
     "probe": _probe,
     "rotate-key": _rotate_key,
     "decrypt": _decrypt,

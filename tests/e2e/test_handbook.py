@@ -297,6 +297,25 @@ def _(reader: Reader, _: Typed) -> None:
     assert file.read_bytes().startswith(b"age-encryption.org/v1\n")
 
 
+# The worst evening (tests/e2e/test_recovery.py has the recovery itself)
+
+
+@after("sudo loomio-backup candidate")
+def _(reader: Reader, typed: Typed) -> None:
+    assert typed.output.startswith(f"{reader.newest()['name']}, ")
+
+
+@before("loomio-pi import-folder Downloads/loomio")
+def _(reader: Reader) -> None:
+    (reader.folder / "backups" / "loomio").rename(reader.folder / "Downloads" / "loomio")
+
+
+@after("loomio-pi import-folder Downloads/loomio")
+def _(reader: Reader, typed: Typed) -> None:
+    assert "loomio-pi deploy disaster_recovery --data from=backups/loomio" in typed.output
+    assert list((reader.folder / "backups" / "loomio").glob("*.manifest.age"))
+
+
 # Keys
 
 

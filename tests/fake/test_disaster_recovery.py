@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+
+from inventories.new_secrets import new_text
+from tests.unit.pull_bench import PiBackups
 
 from .scripted import Answer, ConvergedPi, ScriptedPi, unit_lines
 
@@ -16,12 +20,17 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
     done = ScriptedPi(tmp_path).deploy("disaster_recovery")
     assert done.code == 0, done.output
     order = [
+        "Agent | Write the agent's configuration",
+        "Stack | Write the stack's .env",
+        "Recovery | Take the version that made the backup",
+        "Recovery | Fetch the app's image as the backup knows it",
+        "Recovery | Compare PostgreSQL's version with the backup's",
         "Stack | Start db, redis",
         "Stack | Wait until healthy: db, redis",
-        "Agent | Write the agent's configuration",
         "Schedule | Write loomio-restore.service",
         "Schedule | Enable loomio-restore-settle.path",
         RESTORE,
+        "Recovery | Keep to the version that made the backup",
         "Stack | Start every service",
         "Stack | Wait until healthy: every service",
         "Recovery | Verify what was recovered",
@@ -34,7 +43,15 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
         "Agent | Try out the stores: local",
     ]
     assert [name for name in done.planned if name in order] == order
-    assert done.planned.index("Stack | Fetch the images") < done.planned.index("Stack | Start db, redis")
+    decided, fetched, started = (
+        done.planned.index(name)
+        for name in (
+            "Recovery | Take the version that made the backup",
+            "Stack | Fetch the images",
+            "Stack | Start db, redis",
+        )
+    )
+    assert decided < fetched < started
 
 
 def test_the_store_is_named(tmp_path: Path) -> None:
@@ -93,6 +110,8 @@ def test_a_finished_restore_is_not_repeated_when_the_rest_is_still_to_be_done(tm
     done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
     assert done.code == 0, done.output
     assert RESTORE not in done.operations
+    # Which backup it is was decided then, too.
+    assert "Recovery | Take the version that made the backup" not in done.operations
     assert "Schedule | Enable loomio-backup.timer" in done.planned
 
 
@@ -107,3 +126,31 @@ def test_an_empty_database_is_no_obstacle(tmp_path: Path) -> None:
     done = ConvergedPi(tmp_path, answers=[(r"docker volume inspect", "none")]).deploy("disaster_recovery")
     assert done.code == 0, done.output
     assert RESTORE in done.planned
+
+
+def test_a_copy_is_brought_along_before_it_is_asked_which_backup(tmp_path: Path) -> None:
+    text = new_text(["loomio"])
+    made = PiBackups(tmp_path / "copy", text)
+    made.make()
+    pi = ScriptedPi(tmp_path, secrets=yaml.safe_load(text))
+    done = pi.deploy("disaster_recovery", "--dry", "--json", "--data", f"from={made.folder}")
+    assert done.code == 0, done.output
+    bring = "Copy | Bring 4 objects into /var/backups/loomio"
+    assert done.planned.index(bring) < done.planned.index("Recovery | Take the version that made the backup")
+
+
+def test_a_copy_is_no_use_while_drive_is_on(tmp_path: Path) -> None:
+    credentials = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}
+    pi = ScriptedPi(
+        tmp_path, settings={"backup": {"drive": {}}}, secrets={"drive": {"credentials": credentials}}
+    )
+    done = pi.deploy("disaster_recovery", "--dry", "--json", "--data", f"from={tmp_path}")
+    assert done.code == 1
+    assert done.operations == []
+    assert "For this evening say in the settings:  backup: {drive: off}" in done.output
+
+
+def test_a_folder_without_backups_is_refused(tmp_path: Path) -> None:
+    done = ScriptedPi(tmp_path).deploy("disaster_recovery", "--dry", "--json", "--data", f"from={tmp_path}")
+    assert done.code == 1
+    assert "holds no whole backup that your key opens. Nothing was changed." in done.output

@@ -62,7 +62,8 @@ def test_a_host_that_cannot_be_reached() -> None:
     done = run("tests/fake/unreachable.py", "-y")
     assert done.returncode == 1
     assert "loomio (127.0.0.1, port 1): could not log in, and nothing was changed on it" in done.stderr
-    assert "ssh-keygen -R [127.0.0.1]:1" in done.stderr
+    # Its key is not what is wrong.
+    assert "ssh-keygen" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

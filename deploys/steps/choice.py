@@ -1,0 +1,204 @@
+"""Which backup a recovery takes, asked of the agent on the new Pi, and its version of the stack put in place.
+
+Everything here is decided while the deploy runs: before, there is nobody on the Pi who could be asked.
+"""
+
+import shlex
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.api.command import StringCommand
+from pyinfra.api.deploy import deploy
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.operations import python
+
+from deploys.facts.agent import RestoreStateFact
+from deploys.facts.git import CheckoutFact
+from deploys.facts.version import Kept, Named
+from deploys.operations.compose import compose_pull
+from deploys.operations.git_checkout import git_checkout
+from deploys.operations.run import complain
+from deploys.operations.secret_file import secret_file
+from deploys.steps import candidate, environment, privilege, version
+from deploys.steps.paths import (
+    COMPOSE_RECORD,
+    PROJECT,
+    RESTORE_JOURNAL,
+    RESTORE_RESULT,
+)
+from deploys.steps.preflight import Target
+
+
+@dataclass
+class Choice:
+    """What is known so far. `asked`: what the settings say; `answer`: the agent's `candidate`, None before it
+    was asked or where it names none; `runs`: the version that is in place, `kept` unless it is as asked.
+    """
+
+    asked: Target
+    answer: dict[str, Any] | None = None
+    runs: Named | None = None
+    kept: Kept | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@deploy("Recovery")
+def take_version(choice: Choice, *, place: bool) -> None:
+    """Ask which backup it will be, say so, and put its version of the stack in place of the settings' one.
+
+    Without `place` only `settle_version` does: where an app runs, its version stays with its data until that
+    is replaced.
+    """
+
+    def take(state: State, host: Host) -> bool:
+        found = candidate.ask(host, choice.asked)
+        if isinstance(found, str):
+            # Older formats have no manifest: whether anything can be restored is for the restore to say.
+            logger.warning(f"{host.print_prefix}{found}")
+            return True
+        choice.answer = found
+        for line in candidate.lines(found):
+            logger.warning(f"{host.print_prefix}{line}")
+        return _put(host, choice, found["backup"], found["stack"]) if place else True
+
+    python.call(name="Take the version that made the backup", function=take)
+
+
+@deploy("Recovery")
+def fetch_app(choice: Choice) -> None:
+    """Fetch the app's very image, by its digest: what its tag names may be newer by now."""
+
+    def fetch(state: State, host: Host) -> bool:
+        if choice.answer is None or choice.runs is None:
+            return True
+        reference = choice.runs.loomio
+        exact = version.exact(reference, choice.answer["stack"])
+        if exact is None:
+            return True
+        name, by_digest = shlex.quote(reference), shlex.quote(exact)
+        script = (
+            f"docker image inspect {name} >/dev/null 2>&1 || "
+            f"{{ docker pull --quiet {by_digest} && docker tag {by_digest} {name}; }}"
+        )
+        done, output = host.run_shell_command(StringCommand(script), **privilege.arguments(host))
+        if not done:
+            why = output.stderr_lines[-1] if output.stderr_lines else "no reason given"
+            note = (
+                f"The very image that the old Pi ran ({exact}) cannot be had any more ({why}); {reference} "
+                "is used as it is now."
+            )
+            choice.notes.append(note)
+            logger.warning(f"{host.print_prefix}{note}")
+        return True
+
+    python.call(name="Fetch the app's image as the backup knows it", function=fetch)
+
+
+@deploy("Recovery")
+def check_database(choice: Choice) -> None:
+    """Refuse a PostgreSQL that is older than the backup's, before it has made files that none else reads."""
+
+    def judge(state: State, host: Host) -> bool:
+        if choice.answer is None:
+            return True
+        image = choice.asked.settings.stack.images.postgres
+        script = f"docker run --rm --network none --entrypoint postgres {shlex.quote(image)} --version"
+        done, output = host.run_shell_command(StringCommand(script), **privilege.arguments(host))
+        if not done:
+            # An image that is put together otherwise: the restore compares the servers themselves.
+            return True
+        problem = version.database_problem(choice.asked, choice.answer, output.stdout)
+        return complain(host, problem) if problem else True
+
+    python.call(name="Compare PostgreSQL's version with the backup's", function=judge)
+
+
+@deploy("Recovery")
+def settle_version(choice: Choice) -> None:
+    """Once the data is back: the version that runs is that of the backup that it came from, whichever it
+    became.
+    """
+
+    def settle(state: State, host: Host) -> bool:
+        as_root = privilege.arguments(host)
+        found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
+        result = found.result or {}
+        backup, reported = result.get("backup"), result.get("stack")
+        if not backup or not reported or _is_placed(choice, backup):
+            return True
+        stack = {
+            "commit": reported.get("commit"),
+            "images": {
+                service: {"reference": reference}
+                for service, reference in (reported.get("images") or {}).items()
+            },
+        }
+        if not _put(host, choice, backup, stack):
+            return False
+        compose_pull(
+            name="Fetch what that version needs",
+            directory=choice.asked.settings.stack.directory,
+            project=PROJECT,
+            record=COMPOSE_RECORD,
+        )
+        return True
+
+    python.call(name="Keep to the version that made the backup", function=settle)
+
+
+def _is_placed(choice: Choice, backup: str) -> bool:
+    """Whether this run has put that backup's version in place."""
+    return bool(choice.answer and choice.answer["backup"] == backup and choice.runs)
+
+
+def _put(host: Host, choice: Choice, backup: str, stack: dict[str, Any]) -> bool:
+    """Place the version; the record of it first, so that no interruption leads to another one."""
+    asked = version.named(choice.asked.settings)
+    has_commit, settings_commit = _commits(host, choice.asked, stack.get("commit"))
+    choice.runs = version.of_backup(asked, stack, settings_commit=settings_commit, has_commit=has_commit)
+    choice.kept = Kept(backup, choice.runs, asked) if choice.runs != asked else None
+    if stack.get("commit") and not has_commit:
+        choice.notes.append(
+            f"The commit that the old Pi had checked out ({stack['commit'][:12]}) is not in "
+            f"{choice.asked.settings.stack.repository}; {asked.ref} is used."
+        )
+    for sentence in [*choice.notes, *(version.sentences(choice.kept) if choice.kept else [])]:
+        logger.warning(f"{host.print_prefix}{sentence}")
+    as_root = privilege.arguments(host)
+    done, _output = host.run_shell_command(StringCommand(version.keep_script(choice.kept)), **as_root)
+    if not done:
+        return complain(host, "What was decided could not be written down on the Pi. Nothing was started.")
+    target = version.running(choice.asked, choice.runs)
+    stack_settings, machine = target.settings.stack, target.machine
+    git_checkout(
+        name="Check out the stack as the backup knows it",
+        directory=stack_settings.directory,
+        repository=stack_settings.repository,
+        ref=stack_settings.ref,
+        _sudo=False,
+    )
+    secret_file(
+        name="Write the stack's .env for that version",
+        path=f"{stack_settings.directory}/.env",
+        content=environment.render(target.settings, target.secrets),
+        user=machine.user,
+        group=machine.group,
+        _sudo=False,
+    )
+    return True
+
+
+def _commits(host: Host, target: Target, commit: str | None) -> tuple[bool, str]:
+    """Whether the clone has the backup's commit with a compose file in it, and what the settings' ref is."""
+    stack = target.settings.stack
+    checkout = host.get_fact(
+        CheckoutFact, directory=stack.directory, repository=stack.repository, ref=stack.ref, _sudo=False
+    )
+    if not commit:
+        return False, checkout.wanted
+    file = shlex.quote(f"{commit}:{stack.subdirectory}/docker-compose.yml")
+    script = f"cd {shlex.quote(stack.directory)} && git cat-file -e {file} 2>/dev/null"
+    done, _output = host.run_shell_command(StringCommand(script), _sudo=False)
+    return done, checkout.wanted

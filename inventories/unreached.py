@@ -1,0 +1,77 @@
+"""What to say when a Pi cannot be logged in to: pyinfra says why, not what to do about it.
+
+A new card has a new SSH key, so on the worst evening the first thing that anybody sees is a warning of an
+attack. It has to be told apart from one, and never waved through.
+"""
+
+import shlex
+from typing import Any
+
+from paramiko import BadHostKeyException
+from pyinfra import logger
+from pyinfra.api.host import Host
+from pyinfra.api.state import BaseStateCallback, State
+from pyinfra.context import ctx_state
+
+TOLD: dict[str, str] = {}
+"""What was said in this run, by the host's name."""
+
+
+class Unreached(BaseStateCallback):
+    """Adds our sentence to pyinfra's own when a connection fails."""
+
+    def host_connect_error(self, _state: State, host: Host, error: Exception) -> None:  # type: ignore[override]
+        TOLD[host.name] = sentence(host, error)
+        logger.error(f"{host.print_prefix}{TOLD[host.name]}")
+
+
+def tell() -> None:
+    """Have it told in this run of pyinfra, whoever started it. For inventories."""
+    if not ctx_state.isset():  # type: ignore[no-untyped-call]
+        return
+    state: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    initialise = state.init
+
+    def and_tell(*arguments: Any, **more: Any) -> None:
+        initialise(*arguments, **more)
+        state.add_callback_handler(Unreached())  # type: ignore[no-untyped-call]
+
+    # pyinfra reads inventories before its state can take handlers, and connects right after that.
+    state.init = and_tell  # type: ignore[method-assign]
+
+
+def sentence(host: Host, error: Exception) -> str:
+    """What happened, what is safe, what to type."""
+    name, address, port = host.name, host.data.get("ssh_hostname") or host.name, host.data.get("ssh_port")
+    # pyinfra keeps the reason only as what its own error was raised from.
+    reason = error.__context__
+    if isinstance(reason, BadHostKeyException):
+        return changed_key(
+            name,
+            address,
+            port or 22,
+            host.data.get("ssh_known_hosts_file"),
+            f"{reason.key.get_name()} {reason.key.fingerprint}",
+        )
+    return (
+        f"{name} ({address}, port {port or 22}): could not log in, and nothing was changed on it. Is it "
+        f"switched on, and is hosts.{name} right in the settings?"
+    )
+
+
+def changed_key(name: str, address: str, port: int, known_hosts: str | None, key: str) -> str:
+    """The sentence for a machine that shows another key than the one that was remembered; `key`: type and
+    fingerprint of what it shows.
+    """
+    entry = address if port == 22 else f"[{address}]:{port}"
+    file = f"-f {shlex.quote(known_hosts)} " if known_hosts else ""
+    forget = f"ssh-keygen {file}-R {shlex.quote(entry)}"
+    return (
+        f"{name}: what answers at {address} has another SSH key than the one remembered for it, so it was "
+        "not logged in to, and nothing was changed. "
+        "Have you just flashed its card anew, or put a new Pi in its place? Then this is expected: the old "
+        f"key died with the old card. Forget it, and run the same command again:  {forget}  "
+        "Have you not? Then do not: somebody else may be answering in its place. "
+        f"The key that it shows now is {key}; a screen on the Pi itself shows the same with: "
+        "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done"
+    )

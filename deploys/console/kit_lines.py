@@ -7,8 +7,8 @@ whichever they are, and in the line where it is; of wilder errors one in 65,536 
 it: a line in another one's place is wrong, too.
 
 Keys are written in the 32 letters and digits of Bech32 (BIP 173), as age writes them: capitals do not matter,
-and there is no 1, B, I or O, so whoever reads an O can only mean 0. Other text is ASCII as it stands, with the
-rest escaped as in web addresses (a space is %20). The very first line, `A`, says which lines there are.
+and there is no 1, B, I or O, so whoever reads an O can only mean 0. Other text is ASCII as it stands, with
+the rest escaped as in web addresses (a space is %20). The very first line, `A`, says which lines there are.
 """
 
 import base64
@@ -185,7 +185,7 @@ class Sheet:
     def _layout(self, text: str) -> dict[str, int]:
         if text[:1] != _VERSION:
             raise LineError(
-                "This kit was printed by a later version of this program. Use the version that is named on it."
+                "This kit was printed by a later version of this program. Use the one that is named on it."
             )
         found = re.findall(r"([A-Z])(\d+)", text[1:])
         counts = {letter: int(count) for letter, count in found}

@@ -63,8 +63,8 @@ def _print(path: Path, with_key: bool) -> int:
     kit_record.note_printed(settings_file(), operator.settings, operator.secrets)
     print(
         f"{display(path)} is written. It holds the key that opens every backup. Open it in a browser, print "
-        "it twice, and delete the file. Keep the two copies sealed, in places that do not burn down together, "
-        "and never beside the passphrase.\nNext, from the paper: loomio-pi kit check"
+        "it twice, and delete the file. Keep both copies sealed, in places that do not burn down "
+        "together, and never beside the passphrase.\nNext, from the paper: loomio-pi kit check"
     )
     return 0
 

@@ -12,7 +12,8 @@ from loomio_backup.errors import KeyFileError
 
 _BEFORE = """\
 Type the lines of the recovery kit as they are printed, one after the other, with the check characters at the
-end of each; spaces do not matter. What you type can be seen here: close this window afterwards. Ctrl-C gives up.
+end of each; spaces do not matter. What you type can be seen here: close this window afterwards. Ctrl-C gives
+up.
 """
 
 

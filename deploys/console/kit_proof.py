@@ -76,7 +76,7 @@ class Archive:
                 "There is no backup at all. Nothing was changed. Is it the right place: the Google account "
                 "that the backups are in, the folder that the kit names?"
             )
-        say(f"reading what the {len(names)} backups consist of")
+        say(f"reading the lists of what the backups consist of ({len(names)})")
         found = Survey()
         for name in names:
             self._judge(name, found)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploys.console.kit_content import digest, page_parts
 from inventories.secrets import Secrets
-from inventories.settings import Settings, display
+from inventories.settings import Settings, display, load_settings
 from inventories.validation import SettingsError
 from loomio_backup import clock
 
@@ -112,6 +112,14 @@ def remind(settings_file: Path, settings: Settings, secrets: Secrets) -> str | N
         return reminder(load(settings_file), settings, secrets)
     except (SettingsError, OSError) as error:
         return str(error)
+
+
+def tell_if_outdated(settings_file: Path, secrets: Secrets) -> None:
+    """After a change of the secrets: say so when a kit that was printed is not right any more."""
+    if not settings_file.exists() or not _path(settings_file).exists():
+        return
+    if said := remind(settings_file, load_settings(settings_file), secrets):
+        print(said)
 
 
 def _path(settings_file: Path) -> Path:

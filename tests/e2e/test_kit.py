@@ -97,7 +97,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         assert finished.code == 0, finished.output[-4000:]
         assert "Reminder: There is no recovery kit" in finished.output
         life.fill(pi, SPEC)
-        pi.run("loomio-backup", "run", "--label", life.LABEL)
+        pi.run("loomio-backup", "run", "--label", life.LABEL, "--pin")
         life.start_writers(pi)
         life.back_up(pi, lab, Report("trixie", False, SPEC.seed, SPEC.db_mb, SPEC.files_mb))
         paper = _print_and_try(operator, lab)
@@ -123,7 +123,9 @@ def _print_and_try(operator: Operator, lab: Lab) -> Paper:
     (operator.folder / "from-here.yml").write_text(yaml.safe_dump(settings))
     from_here = {"LOOMIO_PI_SETTINGS": str(operator.folder / "from-here.yml")}
     page = operator.folder / "kit.html"
-    printed = operator.type("loomio-pi", "kit", "--output", str(page), **from_here)
+    printed = operator.type(
+        "loomio-pi", "kit", "--output", str(page), LOOMIO_PI_SETTINGS=from_here["LOOMIO_PI_SETTINGS"]
+    )
     assert printed.code == 0, printed.output
     paper = Paper(page.read_text())
     checked = subprocess.run(

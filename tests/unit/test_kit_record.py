@@ -128,7 +128,8 @@ def test_the_record_gives_nothing_away(file: Path) -> None:
     written = file.with_name("kit.json").read_text()
     for text in page_parts(settings(), secrets()).values():
         for piece in text.split():
-            assert piece not in written
+            # "22" may well be in the hexadecimal digits.
+            assert len(piece) < 4 or piece not in written
     # Another salt: two records of one kit have nothing in common.
     other = file.parent / "other" / "pi.yml"
     other.parent.mkdir()

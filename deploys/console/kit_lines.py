@@ -158,10 +158,11 @@ class Sheet:
     def _read(self, label: str, typed: str, kind: Kind) -> str:
         first, *rest = typed.split() or [""]
         named = bool(rest) and first.upper() in self._labels
-        if named and first.upper() == label and (text := _verified(label, rest, kind)) is not None:
-            return text
-        if (text := _verified(label, [first, *rest], kind)) is not None:
-            return text
+        wanted = self._length(label)
+        for pieces in ([rest] if named and first.upper() == label else []) + [[first, *rest]]:
+            text = _verified(label, pieces, kind)
+            if text is not None and wanted in (None, len(text)):
+                return text
         if named and first.upper() != label:
             raise LineError(f"This is line {first.upper()}, and line {label} is expected.")
         raise LineError(self._wrong(label, len("".join(rest if named else [first, *rest]))))

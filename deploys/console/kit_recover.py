@@ -15,7 +15,7 @@ from pathlib import Path
 from deploys.console import kit_proof, kit_secrets, kit_source
 from deploys.console.kit_content import Kit
 from deploys.console.kit_proof import Archive, Survey
-from deploys.console.kit_settings import adapted
+from deploys.console.kit_settings import adapted, other_version
 from deploys.console.kit_typing import identities, typed_kit
 from deploys.steps.agent_config import SECRETS_FILE, SECRETS_WITHOUT_KEYS, SETTINGS_FILE
 from deploys.steps.paths import OPERATOR
@@ -257,6 +257,8 @@ def _tell(
             "The backups of a Pi with an offline key hold no former keys, no sudo password and no passphrase "
             "of the older scripts: put in what you need with: loomio-pi secrets edit"
         )
+    if another := other_version(settings.stack.ref):
+        print(another)
     host = next(iter(settings.hosts.values()))
     print(
         f"The new Pi is expected at {host.address}, with the user {host.user}. If that is not right, change "

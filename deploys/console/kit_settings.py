@@ -1,11 +1,13 @@
 """The settings out of a backup, on another computer: what names places of the old one is taken out."""
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from inventories.settings import ROOT
 from inventories.validation import SettingsError, parsed
 
 _SHOWN = "the settings in the backup"
@@ -38,6 +40,36 @@ def adapted(
             text = _replaced(text, path, "")
             said.append(f"{'.'.join(path)} was {gone}, whose folder is not on this computer: it is empty now")
     return text, said
+
+
+def other_version(ref: str) -> str | None:
+    """A sentence when this checkout is another version of the program than the settings name. None also where
+    nobody can tell: the Pi's repository may be another one.
+    """
+    here, wanted = (_commit(name) for name in ("HEAD", ref))
+    if here is None or wanted is None or here == wanted:
+        return None
+    return (
+        f"This checkout is another version than the settings name. Before you go on, type: git checkout {ref}"
+    )
+
+
+def _commit(name: str) -> str | None:
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        f"{name}^{{commit}}",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _at(data: Any, path: Sequence[str]) -> Any:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from deploys.console.kit_settings import adapted
+from deploys.console.kit_settings import adapted, other_version
+from deploys.console.secrets_rotate import rotated
 from inventories.secrets import Secrets, checked
 from inventories.secrets_file import decrypted
-from inventories.settings import load_settings
+from inventories.settings import ROOT, load_settings
 from inventories.validation import SettingsError
-from loomio_backup import crypto
+from loomio_backup import crypto, keyring
+from tests.unit import operator_desk
 from tests.unit.kit_bench import EMAIL, Old, sentence, type_kit
 from tests.unit.operator_desk import PASSPHRASE, Desk
 from tests.unit.pull_bench import digests_of_file, flip
@@ -177,6 +181,63 @@ def test_a_second_person_with_a_key_of_their_own(old: Old, new: Desk) -> None:
     assert (done.code, done.stderr) == (0, "")
     # The operator's key stays the operator's.
     assert recovered(new).encryption == old.secrets.encryption
+
+
+def test_a_service_account_needs_a_new_key_file(old: Old, new: Desk) -> None:
+    account = old.bench.lab.register_service_account()
+    shared = old.bench.lab.register_shared_drive("Group", {account["client_email"]: "organizer"})
+    settings = old.settings.replace("  drive:\n", f"  drive:\n    shared_drive_id: {shared}\n")
+    old.write_settings(settings)
+    old.change_secrets({("drive", "credentials"): account})
+    old.store = old.bench.store(account, folder_name=old.folder_name, shared_drive_id=shared)
+    old.back_up()
+    paper = old.print_kit().typed
+    said = sentence(type_kit(new, paper, "recover"))
+    assert "Make a new JSON key for it in the Google Cloud console" in said
+    said = sentence(type_kit(new, paper, "recover", "--credentials", str(new.folder / "passphrase")))
+    assert "is not the JSON key of a service account. Nothing was changed." in said
+    (new.folder / "key.json").write_text(json.dumps(account))
+    done = type_kit(new, paper, "recover", "--credentials", str(new.folder / "key.json"))
+    assert (done.code, done.stderr) == (0, "")
+    assert recovered(new) == old.secrets
+
+
+def test_a_key_that_was_changed_since_the_newest_backup(old: Old, new: Desk) -> None:
+    """The newest backup holds the former secrets, which lack the key that was typed."""
+    old.back_up()
+    former = old.identity
+    text, _ = rotated(old.text, [], False)
+    data = (checked(text, "x").encryption.keyring or "").strip().encode() + b"\n"
+    (old.pi.folder / keyring.object_name(data)).write_bytes(data)
+    old.desk.secrets.write_bytes(operator_desk.encrypted(text))
+    done = type_kit(new, old.print_kit().typed, "recover", "--from", str(old.pi.folder))
+    assert (done.code, done.stderr) == (0, "")
+    found = recovered(new).encryption
+    assert found.identity == checked(text, "x").encryption.identity
+    assert [one.get_secret_value() for one in found.old_identities] == [former]
+    assert found.keyring is not None
+
+
+def test_settings_of_a_later_version(old: Old, new: Desk) -> None:
+    old.back_up()
+    paper = old.print_kit().typed
+    old.write_settings(old.settings + "telepathy: on\n")
+    old.back_up()
+    said = sentence(type_kit(new, paper, "recover"))
+    assert "telepathy is not a known key" in said
+    assert "They are of version 0.1.0 of this program: get that one or a newer one (git checkout)" in said
+    assert [path.name for path in new.folder.iterdir()] == ["passphrase"]
+
+
+def test_another_version_of_the_checkout_is_told() -> None:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    assert other_version("HEAD") is None
+    assert other_version("no-such-tag") is None
+    first = git("rev-list", "--max-parents=0", "HEAD").partition("\n")[0]
+    if first not in ("", git("rev-parse", "HEAD")):
+        assert str(other_version(first)).endswith(f"type: git checkout {first}")
 
 
 # Settings of another computer

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploys.console import authorize_browser, authorize_device
+from deploys.console import authorize_browser, authorize_device, kit_record
 from deploys.console.authorize_google import Client, read_client
 from deploys.steps import agent_config
 from inventories import secrets_file
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     _prove(settings, after, _client_of(before), client)
     if options.client:
         print(f"{display(options.client)} is not needed any more: what it held is in the secrets. Delete it.")
+    kit_record.tell_if_outdated(file, after)
     print("Next, to give the access to the Pi: loomio-pi deploy setup")
     return 0
 

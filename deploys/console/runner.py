@@ -13,9 +13,13 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_state
 from pyinfra_cli import main as pyinfra_main  # type: ignore[import-untyped]
 
-from deploys.console import judgement
+from deploys.console import judgement, kit_record
+from inventories.secrets import Secrets
+from inventories.settings import Settings
 
 FAILED = 1
+#: Where an operator comes by anyway, and is in no hurry.
+_ROUTINE = ("deploys/setup.py", "deploys/verify.py", "deploys/backup.py")
 
 
 def main() -> int:
@@ -58,7 +62,23 @@ def _run() -> int:
     if problem:
         print(problem, file=sys.stderr)
         return FAILED
+    if any(argument.endswith(_ROUTINE) for argument in sys.argv):
+        for sentence in _reminders():
+            print(f"\nReminder: {sentence}", file=sys.stderr)
     return 0
+
+
+def _reminders() -> list[str]:
+    """What the operator should know about their recovery kit. Here, because the secrets are open here."""
+    state: State | None = ctx_state.get()  # type: ignore[no-untyped-call]
+    assert state is not None
+    said: list[str] = []
+    for host in state.activated_hosts:
+        settings, secrets = host.data.get("settings"), host.data.get("secrets")
+        if isinstance(settings, Settings) and isinstance(secrets, Secrets):
+            sentence = kit_record.remind(host.data.settings_file, settings, secrets)
+            said += [sentence] if sentence else []
+    return said
 
 
 def _untold_problem(dry: bool) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploys.console import editor, secrets_rotate
+from deploys.console import editor, kit_record, secrets_rotate
 from inventories import secrets_file
 from inventories.new_secrets import new_text
 from inventories.passphrase import new_passphrase, passphrase
@@ -58,7 +58,8 @@ def _init(path: Path) -> int:
         f"{shown} is made, with new keys and passwords.\n"
         "Keep a copy of it, and the passphrase, where neither burns with the Pi: together they open the "
         "backups.\n"
-        "Next, for Google Drive, mail or a sudo password: loomio-pi secrets edit"
+        "Next, for Google Drive, mail or a sudo password: loomio-pi secrets edit\n"
+        "When all of that is in it, print the recovery kit: loomio-pi kit"
     )
     return 0
 
@@ -90,6 +91,7 @@ def _edit(path: Path) -> int:
     print(
         f"{shown} is written." + (f" The file with the old keys is kept as {display(kept)}." if kept else "")
     )
+    kit_record.tell_if_outdated(settings_file(), after)
     return 0
 
 

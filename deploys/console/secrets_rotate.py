@@ -33,8 +33,8 @@ def rotate(path: Path, signing: bool) -> int:
         "Next:\n"
         "  loomio-pi deploy setup          gives the new key to the Pi\n"
         "  sudo loomio-backup rotate-key   (on the Pi) puts the keyring into every store\n\n"
-        f"Then make new copies of what you keep elsewhere: {shown}, and the key itself if you have it on "
-        "paper. The former key alone does not open new backups. Throw the former copies away only when "
+        f"Then make new copies of what you keep elsewhere: {shown}, and the recovery kit (loomio-pi kit). "
+        "The former key alone does not open new backups. Throw the former copies away only when "
         "rotate-key has said that all is well."
     )
     return 0

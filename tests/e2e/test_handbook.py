@@ -17,6 +17,7 @@ from tests import handbook
 from tests.handbook import Block
 from tests.lab import cloud
 from tests.lab.docker import REPOSITORY
+from tests.paper import Paper
 
 from .reader import PASSPHRASE_OF_THE_VECTOR, Reader, Typed, reading
 
@@ -24,7 +25,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.drill]
 PAGES = [page for page in handbook.pages() if page.name != "lessons.md"]
 BLOCKS = {page.name: handbook.blocks(page) for page in PAGES}
 #: Consent on another machine takes a person at a second screen; tests/unit/test_console_authorize.py has one.
-BY_HAND = ("loomio-pi authorize --device",)
+#: A kit is typed from paper: tests/e2e/test_kit.py does that, on a computer that has nothing else.
+BY_HAND = ("loomio-pi authorize --device", "loomio-pi kit check", "loomio-pi kit recover")
 VECTORS = REPOSITORY / "tests" / "unit" / "vectors"
 
 Before = Callable[[Reader], None]
@@ -345,6 +347,25 @@ def _(reader: Reader) -> None:
 def _(reader: Reader, _: Typed) -> None:
     wanted = (VECTORS / "loomio_backup_20240115_120000.sql").read_bytes()
     assert (reader.folder / "database.sql").read_bytes() == wanted
+
+
+# The recovery kit
+
+
+@after("loomio-pi kit")
+def _(reader: Reader, typed: Typed) -> None:
+    page = reader.folder / "recovery-kit.html"
+    assert page.stat().st_mode & 0o077 == 0
+    key = reader.identity().removeprefix("AGE-SECRET-KEY-1")
+    assert key[:5] in Paper(page.read_text()).text
+    assert key not in typed.output
+    page.unlink()
+
+
+@after("loomio-pi kit --without-key --output for-a-colleague.html")
+def _(reader: Reader, _: Typed) -> None:
+    lines = Paper((reader.folder / "for-a-colleague.html").read_text()).lines
+    assert lines and not [line for line in lines if line.startswith("K")]
 
 
 # From the older guide

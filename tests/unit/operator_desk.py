@@ -76,11 +76,11 @@ class Desk:
         }
         return {name: value for name, value in wanted.items() if value is not None}
 
-    def type(self, *command: str, **more: str | None) -> Finished:
+    def type(self, *command: str, stdin: str | None = None, **more: str | None) -> Finished:
         """Run a command of the product without a terminal, in the root of the repository."""
         done = subprocess.run(
             [str(BIN / command[0]), *command[1:]],
-            cwd=ROOT, env=self.variables(**more), stdin=subprocess.DEVNULL,
+            cwd=ROOT, env=self.variables(**more), input=stdin or "",
             capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         return Finished(done.returncode, done.stdout, _plain(done.stderr))

@@ -7,7 +7,7 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,10 @@ class PiBackups:
 
     folder: Path
     secrets_text: str
+    #: Texts in the config object, by their names in the tar.
+    config: dict[str, str] = field(default_factory=dict)
+    #: Recipients of people who have a key of their own.
+    others: list[str] = field(default_factory=list)
     made: list[Manifest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -41,7 +45,7 @@ class PiBackups:
     ) -> Manifest:
         """One more backup, which needs these packs; those that are there already are used again."""
         keys = checked(self.secrets_text, "x").encryption
-        recipients = [crypto.recipient_of(keys.identity.get_secret_value())]
+        recipients = [crypto.recipient_of(keys.identity.get_secret_value()), *self.others]
         sequence = 1 + sum(one.generation == generation for one in self.made)
         moment = clock.now().replace(microsecond=0) - timedelta(
             hours=hours_ago if hours_ago is not None else 100 - len(self.made)
@@ -50,7 +54,7 @@ class PiBackups:
         known = {entry.name: entry for one in self.made for entry in one.objects}
         objects = [
             self._object(f"{name}.dump.zst.age", "database", self._random.randbytes(30_000), recipients),
-            self._object(f"{name}.config.tar.zst.age", "config", _config_tar(), recipients),
+            self._object(f"{name}.config.tar.zst.age", "config", _config_tar(self.config), recipients),
         ]
         for pack in packs:
             full = f"{pack}.tar.zst.age"
@@ -97,11 +101,12 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def _config_tar() -> bytes:
+def _config_tar(more: Mapping[str, str]) -> bytes:
+    texts = {"postgres/database.json": json.dumps(asdict(PROPERTIES)), "postgres/roles.json": "[]", **more}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, value in (("postgres/database.json", asdict(PROPERTIES)), ("postgres/roles.json", [])):
-            data = json.dumps(value).encode()
+        for name, text in texts.items():
+            data = text.encode()
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         help="read every object of every backup (Drive: download it), compare it with its hash, and open it "
         "where this Pi has the key",
     )
+    _add_expectation(check)
     check.add_argument(
         "--json", action="store_true", help="as JSON, for programs: one verdict, or a list without --store"
     )
@@ -302,6 +303,16 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", choices=["local", "drive"], help="only this store")
+
+
+def _add_expectation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--expect-newer-than",
+        metavar="TIME",
+        type=moment.typed,
+        help="fail when the newest backup is not newer than this, such as '2026-11-23 14:30': for a machine "
+        "that does not know what has been in the store",
+    )
 
 
 def _add_wait(parser: argparse.ArgumentParser) -> None:

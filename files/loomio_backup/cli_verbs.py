@@ -55,7 +55,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from loomio_backup import check
 
     settings, keys = _opened(arguments)
-    scope = check.Scope(arguments.store, arguments.all, arguments.read_data)
+    scope = check.Scope(arguments.store, arguments.all, arguments.read_data, arguments.expect_newer_than)
     return check.run(settings, keys, scope, arguments.json)
 
 

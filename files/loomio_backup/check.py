@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from loomio_backup import clock, expectation, freshness, legacy, lineage
+from loomio_backup import clock, expectation, freshness, keyring, legacy, lineage
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
-from loomio_backup.credentials import Credentials
+from loomio_backup.credentials import KEYRING, Credentials
 from loomio_backup.errors import CheckError, StoreError
 from loomio_backup.history import History, Reader
 from loomio_backup.inspection import Findings, Inspection, Tools
@@ -125,8 +125,7 @@ class _Check:
     def _inspect(self, store: Store, history: History, directory: Path | None) -> Findings:
         tools = None
         if directory is not None:
-            signers = (self._config.signing_public_key, *self._config.old_signing_public_keys)
-            tools = Tools(directory, self._reader.keys, signers, legacy.reading_key(self._credentials))
+            tools = self._tools(directory)
         inspection = Inspection(store, history, self._catalogue, self._quiet)
         manifests = (self._catalogue.load(summary) for summary in history.newest_first())
         found = inspection.inspect(manifests, tools)
@@ -136,6 +135,16 @@ class _Check:
             for line in _lines(store.kind, found, directory is not None):
                 say(line)
         return found
+
+    def _tools(self, directory: Path) -> Tools:
+        ring = self._credentials.optional(KEYRING)
+        return Tools(
+            directory,
+            self._reader.keys,
+            (self._config.signing_public_key, *self._config.old_signing_public_keys),
+            legacy.reading_key(self._credentials),
+            None if ring is None else keyring.object_name(keyring.as_stored(ring)),
+        )
 
     def _others(self, kind: str) -> Iterator[History]:
         for other, store in self._stores.items():

@@ -31,13 +31,14 @@ class Damage:
 @dataclass(frozen=True)
 class Tools:
     """What reading takes: a directory for what has to be fetched, keys, the public keys that may have signed,
-    and the key of the older format.
+    the key of the older format, and this Pi's keyring (its name), which every store should hold.
     """
 
     directory: Path
     keys: Keys
     public_keys: tuple[str, ...]
     legacy: bytes | None
+    keyring: str | None = None
 
 
 class Beside:
@@ -64,6 +65,9 @@ class Beside:
                     f"loomio-backup pin {backup}",
                     [],
                 )
+        ring = self._tools.keyring
+        if ring is not None and ring not in self._history.objects and self._store.stat(ring) is None:
+            yield Damage(ring, "it is missing; loomio-backup rotate-key puts it there anew", [])
         page = self._history.objects.get(recovery_md.NAME)
         whole = page is not None and self._is(page, recovery_md.MOST_BYTES, self._is_our_page)
         if not whole and recovery_md.known(self._catalogue, self._store.kind):

@@ -240,10 +240,10 @@ SERIES: dict[str, Series] = {
         stores,
     ),
     "mutations": Series(
-        "Whatever is done to any object of a store (a bit flipped, cut off, swapped, replaced by an older one, "
-        "by another Loomio's, by a forgery), it is noticed and named, and no restore gives anything else than "
-        "a backup as it was made. A history that was made shorter is noticed where there is a catalogue, and "
-        "with `--expect-newer-than` where there is none.",
+        "Whatever is done to any object of a store (a bit flipped, cut off, swapped, replaced by an older "
+        "one, by another Loomio's, by a forgery), it is noticed and named, and no restore gives anything "
+        "else than a backup as it was made. A history that was made shorter is noticed where there is a "
+        "catalogue, and with `--expect-newer-than` where there is none.",
         mutations,
     ),
     "retention": Series(

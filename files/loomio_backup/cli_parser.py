@@ -126,6 +126,20 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_json(status)
 
+    report = verbs.add_parser(
+        "report",
+        help="how everything stands, as one page for a browser",
+        description="Writes one page of HTML that needs nothing else: open problems first, what a dead Pi "
+        "would mean, the history of the backups, drills, what is kept where and why, and when there is no "
+        "room left. Changes nothing.",
+    )
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write it there, - for standard output (default: report.html in the state directory)",
+    )
+
     verbs.add_parser(
         "watch",
         help="look at everything once, and tell whoever has to know",

@@ -108,6 +108,13 @@ def _status(arguments: argparse.Namespace) -> int:
     return status_text.run(settings, keys, arguments.json)
 
 
+def _report(arguments: argparse.Namespace) -> int:
+    from loomio_backup import report
+
+    settings, keys = _opened(arguments)
+    return report.run(settings, keys, arguments.output)
+
+
 def _watch(arguments: argparse.Namespace) -> int:
     from loomio_backup import watch
 
@@ -225,6 +232,7 @@ VERBS: dict[str, Verb] = {
     "pin": _pin,
     "unpin": _unpin,
     "status": _status,
+    "report": _report,
     "watch": _watch,
     "alert-test": _alert_test,
     "export": _export,

@@ -55,7 +55,9 @@ def bars(values: Sequence[float], bad: Sequence[bool] | None = None) -> tuple[Ba
         height = max(_LEAST, 100 * value / most)
         look: Literal["usual", "bad"] = "bad" if bad is not None and bad[number] else "usual"
         left = place * (number + _GAP / 2)
-        found.append(Bar(round(left, 2), round(100 - height, 2), round(place * (1 - _GAP), 2), height, look))
+        found.append(
+            Bar(round(left, 2), round(100 - height, 2), round(place * (1 - _GAP), 2), round(height, 2), look)
+        )
     return tuple(found)
 
 

@@ -100,9 +100,7 @@ class _Page:
             return ["Everything would be lost: no backup is complete anywhere outside this Pi."]
         said = []
         if store.store == "local":
-            said.append(
-                "The only store is on this Pi itself or on a disk beside it. If that is lost too, all is lost."
-            )
+            said.append("The only store is on this Pi or on a disk beside it. If both are lost, all is lost.")
         lost = seconds_text(age_of(store.newest_at, self._status.at))
         said.append(
             f"The work of the last {lost} would be lost: the newest complete backup in "
@@ -116,8 +114,8 @@ class _Page:
             )
         else:
             said.append(
-                f"Back in about {self._times(drill)}, measured by the drill of {self._at(drill.finished_at)}. "
-                "Getting a new Pi and setting it up is not in that."
+                f"Back in about {self._times(drill)}, measured by the drill of "
+                f"{self._at(drill.finished_at)}. Getting a new Pi and setting it up is not in that."
             )
         return said
 

@@ -1,5 +1,6 @@
 """What the recovery report shows, gathered from the stores and the catalogue; and what follows from it."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -152,7 +153,7 @@ def gaps(config: Config, made: Sequence[datetime], now: datetime) -> list[Gap]:
     """Times in which the next backup came too late by the schedule (as it is today), oldest first."""
     kind = "local" if config.stores.local is not None else "drive"
     found = []
-    for at, following in zip(made, [*made[1:], None], strict=True):
+    for at, following in itertools.zip_longest(made, made[1:]):
         late = freshness.late_at(config, kind, at)
         if late < (following or now):
             found.append(Gap(at, following))

@@ -1,5 +1,5 @@
-"""What lies beside the backups and belongs to none: keyrings, pins, RECOVERY.md. Nothing describes these in a
-manifest, so each is judged by what it says itself, or by what this Pi remembers to have put there.
+"""What no manifest describes: the manifests themselves, keyrings, pins, RECOVERY.md. Each is judged by what
+it says itself, or by what this Pi remembers of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from loomio_backup.catalogue import Catalogue
 from loomio_backup.errors import StoreDamaged, StoreNotFound
 from loomio_backup.history import History
 from loomio_backup.keys import Keys
-from loomio_backup.manifest import PIN_SUFFIX
+from loomio_backup.manifest import MOST_BYTES, PIN_SUFFIX, SUFFIX
 from loomio_backup.objects import hash_file
 from loomio_backup.stores import Store, StoredObject
 
@@ -52,6 +52,28 @@ class Beside:
 
     def damages(self) -> Iterator[Damage]:
         """What cannot be believed. Raises StoreError."""
+        yield from self._manifests()
+        yield from self._keyrings_and_pins()
+        page = self._history.objects.get(recovery_md.NAME)
+        whole = page is not None and self._is(page, recovery_md.MOST_BYTES, self._is_our_page)
+        if not whole and recovery_md.known(self._catalogue, self._store.kind):
+            yield Damage(
+                recovery_md.NAME,
+                "it is missing, or not what this Pi wrote: do not type what it says. Every backup writes it "
+                "anew",
+                [],
+            )
+
+    def _manifests(self) -> Iterator[Damage]:
+        """A folder's were read to know them at all; elsewhere the store's own word was enough until now."""
+        for summary in self._history.backups:
+            name = summary.name + SUFFIX
+            if self._store.source_path(name) is None and not self._is(
+                self._history.objects[name], MOST_BYTES, self._is_our_manifest
+            ):
+                yield Damage(name, "it is not what the store says it is", [summary.name])
+
+    def _keyrings_and_pins(self) -> Iterator[Damage]:
         for name, stored in self._history.objects.items():
             if keyring.is_keyring(name):
                 if not self._is(stored, keyring.MOST_BYTES, _names_itself):
@@ -68,15 +90,6 @@ class Beside:
         ring = self._tools.keyring
         if ring is not None and ring not in self._history.objects and self._store.stat(ring) is None:
             yield Damage(ring, "it is missing; loomio-backup rotate-key puts it there anew", [])
-        page = self._history.objects.get(recovery_md.NAME)
-        whole = page is not None and self._is(page, recovery_md.MOST_BYTES, self._is_our_page)
-        if not whole and recovery_md.known(self._catalogue, self._store.kind):
-            yield Damage(
-                recovery_md.NAME,
-                "it is missing, or not what this Pi wrote: do not type what it says. Every backup writes it "
-                "anew",
-                [],
-            )
 
     def _is(self, stored: StoredObject, most_bytes: int, right: Callable[[Path], bool]) -> bool:
         """Whether an object is what it should be; what a list only still shows is no damage."""
@@ -100,6 +113,9 @@ class Beside:
         # Made before the key was changed, and by another Pi: the keyring opens it.
         learned = tools.keys.learn(self._store, self._history.objects)
         return learned and pins.believed(path, tools.keys, tools.public_keys) is not None
+
+    def _is_our_manifest(self, path: Path) -> bool:
+        return hash_file(path)[1] == self._catalogue.manifest_digest(path.name)
 
     def _is_our_page(self, path: Path) -> bool:
         return hash_file(path)[1] in recovery_md.known(self._catalogue, self._store.kind)

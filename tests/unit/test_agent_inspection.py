@@ -250,6 +250,18 @@ def test_another_recovery_page_is_told_where_this_pi_wrote_one(
         assert "RECOVERY.md: it is missing, or not what this Pi wrote: do not type" in capsys.readouterr().err
 
 
+def test_a_manifest_that_rots_in_drive_is_told(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Drive's word, from before, is that of a whole one: only reading tells."""
+    assert _check(pi, "--store", "drive", "--read-data") == 0
+    lab = LabDrive(pi.config.stores.drive.api_root)  # type: ignore[union-attr]
+    lab.damage(pi.made[0].manifest_name)
+    assert _check(pi, "--store", "drive", "--all") == 0
+    assert _check(pi, "--store", "drive", "--read-data") == 1
+    said = capsys.readouterr().err
+    assert f"{pi.made[0].manifest_name}: it is not what the store says it is" in said
+    assert "2 of the 3 backups in drive are whole" in said
+
+
 def test_the_pis_own_keyring_is_missed(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     text = keyring.make([crypto.generate_identity()], pi.config.recipients).strip()
     (pi.config.credentials_directory / "keyring.age").write_text(text + "\n")

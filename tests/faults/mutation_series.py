@@ -14,11 +14,11 @@ import json
 import random
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from loomio_backup import cli
 from loomio_backup.access import open_stores
@@ -27,7 +27,7 @@ from loomio_backup.credentials import Credentials
 from loomio_backup.errors import AgentError, DamagedObject, ManifestError, WrongKey
 from loomio_backup.history import Reader
 from loomio_backup.manifest import SUFFIX, Manifest
-from loomio_backup.objects import copy_object
+from loomio_backup.objects import as_it_is, copy_object
 from loomio_backup.progress import Ticker
 from loomio_backup.restore_choice import Wish, candidates, read_histories
 from loomio_backup.restore_fetch import Fetcher
@@ -35,21 +35,23 @@ from loomio_backup.state import StateDirectory
 from tests.lab.agent_site import Site
 
 from .mutation_store import World, world
-from .mutations import Harmless, Mutation, all_mutations, harmless
+from .mutations import Harmless, Mutation, all_mutations, harmless, kind_of
 from .rig import content_of, forget_what_was_replaced
 
-_NEWEST = Wish(backup=None, newest=True, store=None, unattended=True, replace_live_data=True)
+Place = Literal["local", "drive"]
 
 
 @dataclass
 class Result:
-    """Counts by (kind, how): mutations, those that the Pi noticed, those that a new Pi noticed. read: what a
-    restore would have taken. restored: the same of whole restores. harmless: with why.
+    """Counts by (kind, how): mutations, those that the Pi noticed, those that a new Pi noticed; how many of
+    them in Drive. read: what a restore would have taken. restored: the same of whole restores. harmless: with
+    why. shortened: what notices a shorter history.
     """
 
     mutations: Counter[tuple[str, str]] = field(default_factory=Counter)
     noticed: Counter[tuple[str, str]] = field(default_factory=Counter)
     noticed_anew: Counter[tuple[str, str]] = field(default_factory=Counter)
+    in_drive: int = 0
     read: Counter[str] = field(default_factory=Counter)
     restored: Counter[str] = field(default_factory=Counter)
     harmless: list[Harmless] = field(default_factory=list)
@@ -57,39 +59,45 @@ class Result:
 
 
 class Readers:
-    """Reads a store as it is now. `before` each reading, what the readers remember is set back."""
+    """Reads one store as it is now. Before each reading, what the readers remember is set back."""
 
-    def __init__(self, made: World) -> None:
+    def __init__(self, made: World, place: Place) -> None:
+        self.place = place
         self._world = made
         self._manifests = {one.name: one for one in made.manifests().values()}
         self._newest = next(iter(self._manifests))
         self._memory = made.root / "memory"
-        shutil.copytree(made.pi.root / "state", self._memory)
+        if not self._memory.exists():
+            shutil.copytree(made.pi.root / "state", self._memory)
 
     def pi(self, *options: str) -> tuple[int, str]:
         """`check --read-data` on the Pi that made the backups: exit code, and all that it said."""
-        return _said(self._remembering(), "check", *(options or ("--read-data", "--json")))
+        return self._check(self._remembering(), options)
 
     def new_pi(self, *options: str) -> tuple[int, str]:
         """The same on a new Pi."""
-        return _said(self._forgetful(), "check", *(options or ("--read-data", "--json")))
+        return self._check(self._forgetful(), options)
 
-    def listing(self, verb: str) -> tuple[int, str]:
+    def _check(self, where: Site, options: tuple[str, ...]) -> tuple[int, str]:
+        return _said(where, "check", "--store", self.place, *(options or ("--read-data", "--json")))
+
+    def listing(self, *verb: str) -> tuple[int, str]:
         """`list` or `status` on the Pi that made the backups."""
-        return _said(self._remembering(), verb)
+        return _said(self._remembering(), *verb)
 
     def restore(self) -> str:
         """Read all that a restore of the newest would read, with its code; what it comes to: `newest`,
         `older`, or `nothing`. Everything that was read is what was backed up.
         """
         new = self._forgetful()
+        wish = Wish(None, newest=True, store=self.place, unattended=True, replace_live_data=True)
         state, credentials = StateDirectory(new.root / "state"), Credentials(new.root / "credentials")
         with Catalogue(state.catalogue) as catalogue, contextlib.redirect_stdout(io.StringIO()):
             reader = Reader(new.config, credentials, state, catalogue)
             stores = open_stores(new.config, credentials)
             try:
-                histories = read_histories(stores, reader, None)
-                choice = candidates(_NEWEST, stores, histories, None)
+                histories = read_histories(stores, reader, self.place)
+                choice = candidates(wish, stores, histories, None)
             except AgentError:
                 return "nothing"
             rings = [(stores[kind], history.objects) for kind, history in histories.items()]
@@ -122,52 +130,78 @@ class Readers:
 
 
 @contextlib.contextmanager
-def changed(made: World, changes: Mapping[str, bytes | None]) -> Iterator[None]:
+def changed(made: World, place: Place, changes: Mapping[str, bytes | None]) -> Iterator[None]:
     """The store with these changes, and as it was afterwards."""
+    write = _to_disk if place == "local" else _to_drive
+    pristine = made.pristine if place == "local" else made.in_drive
     for name, data in changes.items():
-        _write(made.disk / name, data)
+        write(made, name, data)
     try:
         yield
     finally:
         for name in changes:
-            _write(made.disk / name, made.pristine.get(name))
+            write(made, name, pristine.get(name))
 
 
 def run_series(
-    root: Path, sample: int | None = None, restores: int = 40, name: str = "faults-mutations"
+    root: Path,
+    sample: int | None = None,
+    in_drive: int = 120,
+    restores: int = 40,
+    name: str = "faults-mutations",
 ) -> Result:
-    """All mutations, or `sample` of them; `restores` of them are restored whole, too."""
+    """All mutations of the local store, or `sample` of them; so many of them in Drive, where as many objects
+    at most rot, too. `restores` of them are restored whole.
+    """
     result, chance = Result(), random.Random(1)
     with world(root, name) as made:
-        readers = Readers(made)
-        for code, said in (readers.pi(), readers.new_pi()):
-            assert code == 0, said
-        assert readers.restore() == "newest"
+        local, drive = Readers(made, "local"), Readers(made, "drive")
+        for readers in (local, drive):
+            for code, said in (readers.pi(), readers.new_pi()):
+                assert code == 0, said
+            assert readers.restore() == "newest"
         mutations = all_mutations(made)
+        work = [(local, one) for one in mutations]
         if sample is not None:
-            mutations = chance.sample(mutations, sample)
+            work = chance.sample(work, sample)
+        work += [(drive, one) for one in chance.sample(mutations, in_drive)]
         ticker = Ticker("mutations")
-        for number, mutation in enumerate(mutations, start=1):
-            with changed(made, mutation.changes):
+        for number, (readers, mutation) in enumerate(work, start=1):
+            with changed(made, readers.place, mutation.changes):
                 _judge(readers, mutation, result)
-            ticker.tick(f"{number} of {len(mutations)}", number / len(mutations))
+            ticker.tick(f"{number} of {len(work)}", number / len(work))
+        for object_name in chance.sample(sorted(made.in_drive), min(in_drive, len(made.in_drive))):
+            _rot(made, drive, object_name, result)
         for one in harmless(made):
-            with changed(made, one.changes):
-                code, said = readers.pi()
+            with changed(made, "local", one.changes):
+                code, said = local.pi()
                 assert code == 0, f"{one.what}: {said}"
-                assert readers.restore() == "newest", one.what
+                assert local.restore() == "newest", one.what
             result.harmless.append(one)
-        result.shortened = _shortened(made, readers)
-        for mutation in chance.sample(mutations, restores):
-            with changed(made, mutation.changes):
-                result.restored[_restored(made, mutation)] += 1
-        assert readers.pi()[0] == 0
+        for readers in (local, drive):
+            result.shortened |= _shortened(made, readers)
+        for readers, mutation in chance.sample(work, restores):
+            with changed(made, readers.place, mutation.changes):
+                result.restored[_restored(made, readers.place, mutation)] += 1
+        assert local.pi()[0] == drive.pi()[0] == 0
     return result
+
+
+def _rot(made: World, drive: Readers, name: str, result: Result) -> None:
+    """A byte changes in Drive, which says the same of the object as before."""
+    kind = kind_of(name)
+    mutation = Mutation(kind, "rots in Drive", {}, [name], unseen=kind == "RECOVERY.md")
+    made.lab.damage(name)
+    try:
+        _judge(drive, mutation, result)
+    finally:
+        _to_drive(made, name, made.in_drive[name])
 
 
 def _judge(readers: Readers, mutation: Mutation, result: Result) -> None:
     key = mutation.kind, mutation.how
     result.mutations[key] += 1
+    result.in_drive += readers.place == "drive"
     code, said = readers.pi()
     assert code == 1, f"{key} {mutation.told}: not noticed"
     for name in mutation.told:
@@ -197,12 +231,12 @@ def _shortened(made: World, readers: Readers) -> dict[str, list[str]]:
     time = f"{manifests[0].snapshot_at:%Y-%m-%dT%H:%M:%S}+00:00"
     found = {}
     for case, names in cases.items():
-        with changed(made, dict.fromkeys(names)):
+        with changed(made, readers.place, dict.fromkeys(names)):
             gone = [name.removesuffix(SUFFIX) for name in names if name in newest]
             by = []
             for verb, (code, said) in {
                 "check": readers.pi("--json"),
-                "list": readers.listing("list"),
+                "list": readers.listing("list", "--store", readers.place),
                 "status": readers.listing("status"),
             }.items():
                 assert code == 1, f"{case}: {verb} says {said}"
@@ -211,18 +245,18 @@ def _shortened(made: World, readers: Readers) -> dict[str, list[str]]:
             code, said = readers.new_pi("--expect-newer-than", time)
             assert code == 1, f"{case}: {said}"
             by.append("`check --expect-newer-than` on a new Pi")
-        found[case] = by
+        found[f"{readers.place}: {case}"] = by
     code, said = readers.new_pi("--expect-newer-than", time)
     assert code == 0, said
     return found
 
 
-def _restored(made: World, mutation: Mutation) -> str:
+def _restored(made: World, place: Place, mutation: Mutation) -> str:
     """A whole restore on the new Pi: `newest`, `older` or `nothing`, and nothing else."""
     fresh = made.fresh
     _set(fresh, None)
     before = content_of(fresh)
-    ended = fresh.run("restore", "--newest", "--unattended", "--replace-live-data")
+    ended = fresh.run("restore", "--newest", "--unattended", "--replace-live-data", "--store", place)
     told = re.search(r"(loomio_backup_\w+) is restored", ended.out)
     if ended.code != 0 or told is None:
         assert ended.code == 1, ended
@@ -240,8 +274,7 @@ def _said(where: Site, *arguments: str) -> tuple[int, str]:
     said = out.getvalue()
     if "--json" in arguments:
         # What is well is in there, too.
-        problems = [one for verdict in json.loads(said) for one in _problems(verdict)] if said else []
-        said = "\n".join(problems)
+        said = "\n".join(_problems(json.loads(said))) if said else ""
     return code, said + err.getvalue()
 
 
@@ -261,11 +294,23 @@ def _set(where: Site, memory: Path | None) -> None:
         shutil.copytree(memory, state)
 
 
-def _write(path: Path, data: bytes | None) -> None:
+def _to_disk(made: World, name: str, data: bytes | None) -> None:
+    path = made.disk / name
     if data is None:
         path.unlink(missing_ok=True)
         return
     # Never in place: a reader must not have half of it.
-    with tempfile.NamedTemporaryFile(dir=path.parent.parent, delete=False) as file:
-        file.write(data)
-    Path(file.name).rename(path)
+    path.with_name(f".{name}.new").write_bytes(data)
+    path.with_name(f".{name}.new").rename(path)
+
+
+def _to_drive(made: World, name: str, data: bytes | None) -> None:
+    drive = made.drive()
+    stored = drive.stat(name)
+    if stored is not None:
+        drive.delete(stored)
+    if data is not None:
+        path = made.root / name
+        path.write_bytes(data)
+        drive.put(name, path, as_it_is(path))
+        path.unlink()

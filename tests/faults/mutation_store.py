@@ -7,15 +7,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from loomio_backup import crypto
-from loomio_backup.config import Watch
+from loomio_backup.config import DriveStore, Watch
 from loomio_backup.manifest import SUFFIX, Manifest, unseal
+from loomio_backup.stores.drive import DriveFolder
 from tests.lab import agent_keys
 from tests.lab.agent_site import Site, site
+from tests.lab.drive import DriveEmulator, LabDrive
 
 from .rig import Content, content_of
 
@@ -26,16 +29,19 @@ PASSPHRASE = "a passphrase of the older scripts"
 class World:
     """The Pi that made the backups, the new one that may have to restore them, and the bytes of everything.
 
-    pristine: the store's objects by name. known: what each backup restores to. older: objects that were in
-    the store before, by name: RECOVERY.md, a pin that was removed, a keyring that was replaced. last_week:
-    all names that were there after the second backup. sibling: another Loomio of the same keys; foreign: one
-    that knows our public key and has another signing key.
+    lab: the Drive. pristine: the objects of the local store by name, in_drive: those of Drive. known: what
+    each backup restores to. older: objects that were in the local store before, by name: RECOVERY.md, a pin
+    that was removed, a keyring that was replaced. last_week: all names that were there after the second
+    backup. sibling: another Loomio of the same keys; foreign: one that knows our public key and has another
+    signing key.
     """
 
     root: Path
     pi: Site
     fresh: Site
+    lab: LabDrive
     pristine: dict[str, bytes] = field(default_factory=dict)
+    in_drive: dict[str, bytes] = field(default_factory=dict)
     known: dict[str, Content] = field(default_factory=dict)
     older: dict[str, bytes] = field(default_factory=dict)
     last_week: list[str] = field(default_factory=list)
@@ -48,6 +54,12 @@ class World:
     def disk(self) -> Path:
         """The store's folder."""
         return self.root / "disk"
+
+    def drive(self) -> DriveFolder:
+        """The folder in Drive, for whoever has the Pi's access to it."""
+        settings = self.pi.config.stores.drive
+        assert settings is not None
+        return DriveFolder(settings, json.loads((self.pi.root / "credentials" / "drive.json").read_text()))
 
     def backup(self, *options: str) -> str:
         """People work, and a backup is made of it; its name."""
@@ -76,10 +88,18 @@ class World:
 @contextmanager
 def world(root: Path, name: str) -> Iterator[World]:
     """Five backups in two generations, under two keys, two of them pinned, each in both formats."""
-    with site(root / "pi", name, local=root / "disk") as pi:
+    with ExitStack() as stack:
+        lab = LabDrive(stack.enter_context(DriveEmulator(root / "drive")).url)
+        drive = DriveStore(api_root=lab.url, token_uri=lab.token_uri)
+        both: dict[str, Any] = {
+            "local": root / "disk",
+            "drive": drive,
+            "drive_secret": json.dumps(lab.register_user()),
+        }
+        pi = stack.enter_context(site(root / "pi", name, **both))
         _patient(pi)
-        fresh = Site(root / "fresh", f"{name}-fresh", local=root / "disk", keys=pi)
-        made = World(root, pi, fresh)
+        fresh = Site(root / "fresh", f"{name}-fresh", keys=pi, **both)
+        made = World(root, pi, fresh, lab)
         pi.fill()
         made.backup()
         made.backup("--pin")
@@ -99,6 +119,7 @@ def world(root: Path, name: str) -> Iterator[World]:
         made.backup("--pin")
         _others(made)
         made.pristine = contents(made.disk)
+        made.in_drive = _contents_of_drive(made)
         # As a new Pi would have it: the key of today, which opens the keyring.
         fresh.identity = pi.identity
         (fresh.root / "credentials" / "identity").write_text(pi.identity + "\n")
@@ -114,6 +135,14 @@ def world(root: Path, name: str) -> Iterator[World]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _contents_of_drive(made: World) -> dict[str, bytes]:
+    store, folder = made.drive(), made.root / "from drive"
+    folder.mkdir()
+    for stored in store.list():
+        store.get(stored, folder / stored.name)
+    return contents(folder)
 
 
 def _patient(pi: Site) -> None:

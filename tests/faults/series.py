@@ -137,7 +137,7 @@ def mutations(root: Path) -> list[Table]:
         for key, count in sorted(result.mutations.items())
     ]
     counted = (result.mutations, result.noticed, result.noticed_anew)
-    rows.append(["all", "", *(counter.total() for counter in counted)])
+    rows.append([f"all ({result.in_drive} in Drive)", "", *(counter.total() for counter in counted)])
     kinds = ["newest", "older", "nothing"]
     taken = [[kind, result.read[kind], result.restored[kind]] for kind in kinds]
     return [

@@ -17,6 +17,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +35,9 @@ from loomio_backup.restore_fetch import Fetcher
 from loomio_backup.state import StateDirectory
 from tests.lab.agent_site import Site
 
-from .mutation_store import World, world
+from .mutation_store import World, contents, world
 from .mutations import Harmless, Mutation, all_mutations, harmless, kind_of
-from .rig import content_of, forget_what_was_replaced
+from .rig import content_of
 
 Place = Literal["local", "drive"]
 
@@ -90,14 +91,14 @@ class Readers:
         `older`, or `nothing`. Everything that was read is what was backed up.
         """
         new = self._forgetful()
-        wish = Wish(None, newest=True, store=self.place, unattended=True, replace_live_data=True)
+        wish = Wish(newest=True, store=self.place, unattended=True)
         state, credentials = StateDirectory(new.root / "state"), Credentials(new.root / "credentials")
         with Catalogue(state.catalogue) as catalogue, contextlib.redirect_stdout(io.StringIO()):
             reader = Reader(new.config, credentials, state, catalogue)
             stores = open_stores(new.config, credentials)
             try:
                 histories = read_histories(stores, reader, self.place)
-                choice = candidates(wish, stores, histories, None)
+                choice = candidates(new.config, wish, stores, histories, None)
             except AgentError:
                 return "nothing"
             rings = [(stores[kind], history.objects) for kind, history in histories.items()]
@@ -228,7 +229,7 @@ def _shortened(made: World, readers: Readers) -> dict[str, list[str]]:
         "the folder is as it was after the second backup": later,
         "all manifests are gone": newest,
     }
-    time = f"{manifests[0].snapshot_at:%Y-%m-%dT%H:%M:%S}+00:00"
+    time = (manifests[0].snapshot_at - timedelta(seconds=1)).isoformat()
     found = {}
     for case, names in cases.items():
         with changed(made, readers.place, dict.fromkeys(names)):
@@ -254,17 +255,28 @@ def _shortened(made: World, readers: Readers) -> dict[str, list[str]]:
 def _restored(made: World, place: Place, mutation: Mutation) -> str:
     """A whole restore on the new Pi: `newest`, `older` or `nothing`, and nothing else."""
     fresh = made.fresh
-    _set(fresh, None)
+    made.empty_new_pi()
     before = content_of(fresh)
-    ended = fresh.run("restore", "--newest", "--unattended", "--replace-live-data", "--store", place)
+    ended = fresh.run("restore", "--newest", "--unattended", "--store", place)
+    _remove_additions(made, place)
     told = re.search(r"(loomio_backup_\w+) is restored", ended.out)
     if ended.code != 0 or told is None:
         assert ended.code == 1, ended
         assert content_of(fresh) == before, f"{mutation.kind}, {mutation.how}: a failed restore changed data"
         return "nothing"
     assert content_of(fresh) == made.known[told[1]], f"{mutation.kind}, {mutation.how}: other data came back"
-    forget_what_was_replaced(fresh)
     return "newest" if told[1] == max(made.known) else "older"
+
+
+def _remove_additions(made: World, place: Place) -> None:
+    """What a restore put into the store: pins for backups that it passed over."""
+    if place == "local":
+        for name in contents(made.disk).keys() - made.pristine.keys():
+            _to_disk(made, name, None)
+    else:
+        for stored in list(made.drive().list()):
+            if stored.name not in made.in_drive:
+                made.drive().delete(stored)
 
 
 def _said(where: Site, *arguments: str) -> tuple[int, str]:

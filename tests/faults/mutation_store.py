@@ -17,10 +17,10 @@ from loomio_backup.config import DriveStore, Watch
 from loomio_backup.manifest import SUFFIX, Manifest, unseal
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab import agent_keys
-from tests.lab.agent_site import Site, site
+from tests.lab.agent_site import DATABASE, Site, site
 from tests.lab.drive import DriveEmulator, LabDrive
 
-from .rig import Content, content_of
+from .rig import Content, content_of, forget_what_was_replaced
 
 PASSPHRASE = "a passphrase of the older scripts"
 
@@ -71,6 +71,25 @@ class World:
         self.known[name] = content_of(self.pi)
         return name
 
+    def restore_newest(self) -> None:
+        """The Pi begins its next generation; before that it backs up what is live."""
+        before = content_of(self.pi)
+        self.pi.must("restore", "--newest", "--unattended", "--replace-live-data")
+        for one in json.loads(self.pi.must("list", "--json")):
+            self.known.setdefault(one["name"], before)
+        forget_what_was_replaced(self.pi)
+
+    def empty_new_pi(self) -> None:
+        """Nothing is on the new Pi, and it remembers nothing."""
+        fresh = self.fresh
+        forget_what_was_replaced(fresh)
+        fresh.sql(f"DROP DATABASE {DATABASE} WITH (FORCE)", "postgres")
+        fresh.sql(f"CREATE DATABASE {DATABASE}", "postgres")
+        for place in (fresh.uploads, fresh.storage, fresh.root / "state"):
+            shutil.rmtree(place, ignore_errors=True)
+        fresh.uploads.mkdir()
+        fresh.storage.mkdir()
+
     def manifests(self) -> dict[str, Manifest]:
         """The store's manifests, newest first, by the names of their objects."""
         text = (self.pi.root / "credentials" / "identity").read_text()
@@ -87,7 +106,7 @@ class World:
 
 @contextmanager
 def world(root: Path, name: str) -> Iterator[World]:
-    """Five backups in two generations, under two keys, two of them pinned, each in both formats."""
+    """Six backups in two generations, under two keys, some of them pinned, each in both formats."""
     with ExitStack() as stack:
         lab = LabDrive(stack.enter_context(DriveEmulator(root / "drive")).url)
         drive = DriveStore(api_root=lab.url, token_uri=lab.token_uri)
@@ -114,7 +133,7 @@ def world(root: Path, name: str) -> Iterator[World]:
         pin = made.disk / f"{third}.pin.age"
         made.older |= {pin.name: pin.read_bytes(), "RECOVERY.md": (made.disk / "RECOVERY.md").read_bytes()}
         pi.must("unpin", third)
-        pi.must("restore", "--newest", "--unattended", "--replace-live-data")
+        made.restore_newest()
         made.backup()
         made.backup("--pin")
         _others(made)

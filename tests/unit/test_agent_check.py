@@ -4,7 +4,6 @@ cannot be used.
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,9 +25,8 @@ from .agent_samples import manifest, summary
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 
 
-def _judge(tmp_path: Path, age: timedelta, **more: object) -> Verdict:
-    """The verdict on a store with one backup of this age that needs no objects."""
-    config = Config(
+def _config(tmp_path: Path) -> Config:
+    return Config(
         host="pi",
         app_data=[],
         stores=Stores(local=LocalStore(path=tmp_path / "disk"), drive=None),
@@ -36,6 +34,11 @@ def _judge(tmp_path: Path, age: timedelta, **more: object) -> Verdict:
         signing_public_key=crypto.generate_signing_key()[1],
         application_keys=[],
     )
+
+
+def _judge(tmp_path: Path, age: timedelta, **more: object) -> Verdict:
+    """The verdict on a store with one backup of this age that needs no objects."""
+    config = _config(tmp_path)
     with Catalogue(tmp_path / "catalogue.sqlite") as catalogue:
         summary = catalogue.add_manifest(manifest(snapshot_at=NOW - age, objects=[]), "s" * 64, "m" * 32)
         history = History("local", [summary], **more)  # type: ignore[arg-type]
@@ -75,16 +78,19 @@ def _choice(*instances: str) -> dict[str, History]:
 
 
 def test_the_newest_is_never_another_loomios(tmp_path: Path) -> None:
-    newest = Wish(None, newest=True, store=None, unattended=True, replace_live_data=False)
+    newest = Wish(newest=True, unattended=True)
     stores: dict[str, Store] = {"local": LocalFolder(tmp_path / "disk")}
     own = Lineage("i" * 32, 1, 1, None)
-    found = candidates(newest, stores, _choice("i", "i", "o"), own)
-    assert [candidate.summary.sequence for candidate in found] == [2, 1]
+
+    def chosen(wish: Wish, instances: str, lineage: Lineage | None) -> list[int]:
+        found = candidates(_config(tmp_path), wish, stores, _choice(*instances), lineage)
+        return [candidate.summary.sequence for candidate in found]
+
+    assert chosen(newest, "iio", own) == [2, 1]
     # A Pi that is given another Loomio's folder on purpose, or that has no history.
     for lineage in (own, None):
-        assert len(candidates(newest, stores, _choice("o", "o"), lineage)) == 2
+        assert chosen(newest, "oo", lineage) == [2, 1]
     with pytest.raises(RestoreError, match="several Loomios") as caught:
-        candidates(newest, stores, _choice("o", "o", "p"), None)
+        chosen(newest, "oop", None)
     assert "loomio_backup_1_2, loomio_backup_1_3" in str(caught.value)
-    named = dataclasses.replace(newest, newest=False, backup="loomio_backup_1_3")
-    assert len(candidates(named, stores, _choice("o", "o", "p"), None)) == 1
+    assert chosen(Wish(backup="loomio_backup_1_3", unattended=True), "oop", None) == [3]

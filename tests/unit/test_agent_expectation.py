@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, expectation
+from loomio_backup import cli, expectation, moment
 
 from .agent_backups import Shelf, shelf
 
@@ -21,15 +21,16 @@ SNAPSHOT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     [
         ("2026-11-23", "Etc/UTC", False),
         ("2026-11-24", "Etc/UTC", True),
-        ("2026-11-23T12:00", "Etc/UTC", False),
+        ("2026-11-23T11:59:59", "Etc/UTC", False),
+        ("2026-11-23T12:00", "Etc/UTC", True),
         ("2026-11-23T12:00:01Z", "Etc/UTC", True),
-        ("2026-11-23 13:00", "Europe/Berlin", False),
-        ("2026-11-23 13:01", "Europe/Berlin", True),
+        ("2026-11-23 12:59", "Europe/Berlin", False),
+        ("2026-11-23 13:00", "Europe/Berlin", True),
         ("2026-11-23T12:01+00:00", "Europe/Berlin", True),
     ],
 )
 def test_times_are_those_of_the_pi_unless_they_say_otherwise(typed: str, timezone: str, short: bool) -> None:
-    said = expectation.shortened("NAME", SNAPSHOT, expectation.moment(typed), timezone)
+    said = expectation.shortened("NAME", SNAPSHOT, moment.typed(typed), timezone)
     assert (said is not None) == short
     assert said is None or "NAME, is of 2026-11-23 12:00:00 UTC" in said
 
@@ -40,8 +41,8 @@ def test_without_an_expectation_nothing_is_expected() -> None:
 
 @pytest.mark.parametrize("typed", ["yesterday", "", "23.11.2026", "12:00"])
 def test_other_words_are_no_time(typed: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time; such as 2026-11-23"):
-        expectation.moment(typed)
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time such as"):
+        moment.typed(typed)
 
 
 @pytest.fixture

@@ -5,7 +5,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploys.console import authorize, deploy, export, import_env, import_folder, kit, prune, pull, secrets
+from deploys.console import (
+    authorize,
+    deploy,
+    export,
+    import_env,
+    import_folder,
+    kit,
+    prune,
+    pull,
+    report,
+    secrets,
+)
 from inventories.passphrase import VARIABLE as PASSPHRASE_VARIABLE
 from inventories.settings import VARIABLE as SETTINGS_VARIABLE
 from inventories.validation import SettingsError
@@ -20,6 +31,7 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "export": (export.main, "write one backup of that copy into one file"),
     "kit": (kit.main, "print the recovery kit, prove that it works, and come back with it"),
     "prune": (prune.main, "remove old backups from a Drive in which the Pi never deletes"),
+    "report": (report.main, "have the Pi say how everything stands, on one page for a browser"),
     "deploy": (deploy.main, "run one of the deploys, with exit codes that a scheduler can trust"),
 }
 

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from loomio_backup import clock, freshness, legacy
+from loomio_backup import clock, expectation, freshness, keyring, legacy, lineage
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
-from loomio_backup.credentials import Credentials
+from loomio_backup.credentials import KEYRING, Credentials
 from loomio_backup.errors import CheckError, StoreError
 from loomio_backup.history import History, Reader
 from loomio_backup.inspection import Findings, Inspection, Tools
@@ -50,11 +50,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Scope:
-    """What to look at: one store or all, the newest backup or all, the store's word or every byte."""
+    """What to look at: one store or all, the newest backup or all, the store's word or every byte.
+    `newer_than`: how young the newest backup has to be, whatever the schedule says.
+    """
 
     store: str | None
     all_backups: bool
     read_data: bool
+    newer_than: datetime | None = None
 
 
 def run(config: Config, credentials: Credentials, scope: Scope, as_json: bool) -> int:
@@ -103,7 +106,7 @@ class _Check:
         store = self._stores[kind]
         try:
             history = self._reader.read(store)
-            verdict = judge(self._config, store, history, self._catalogue, clock.now())
+            verdict = judge(self._config, store, history, self._catalogue, clock.now(), scope.newer_than)
             if scope.read_data:
                 with place(self._state, "check") as directory:
                     verdict.inspected = self._inspect(store, history, directory)
@@ -122,7 +125,7 @@ class _Check:
     def _inspect(self, store: Store, history: History, directory: Path | None) -> Findings:
         tools = None
         if directory is not None:
-            tools = Tools(directory, self._reader.keys, legacy.reading_key(self._credentials))
+            tools = self._tools(directory)
         inspection = Inspection(store, history, self._catalogue, self._quiet)
         manifests = (self._catalogue.load(summary) for summary in history.newest_first())
         found = inspection.inspect(manifests, tools)
@@ -132,6 +135,16 @@ class _Check:
             for line in _lines(store.kind, found, directory is not None):
                 say(line)
         return found
+
+    def _tools(self, directory: Path) -> Tools:
+        ring = self._credentials.optional(KEYRING)
+        return Tools(
+            directory,
+            self._reader.keys,
+            (self._config.signing_public_key, *self._config.old_signing_public_keys),
+            legacy.reading_key(self._credentials),
+            None if ring is None else keyring.object_name(keyring.as_stored(ring)),
+        )
 
     def _others(self, kind: str) -> Iterator[History]:
         for other, store in self._stores.items():
@@ -174,11 +187,22 @@ def _lines(kind: str, found: Findings, read: bool) -> list[str]:
     return [*lines, line]
 
 
-def judge(config: Config, store: Store, history: History, catalogue: Catalogue, now: datetime) -> Verdict:
+def judge(
+    config: Config,
+    store: Store,
+    history: History,
+    catalogue: Catalogue,
+    now: datetime,
+    newer_than: datetime | None = None,
+) -> Verdict:
     """Look at the newest backup of a store."""
     unreadable = [f"{name} cannot be used: {sentence}" for name, sentence in history.damaged]
     unreadable += [f"no key of this Pi opens {name}" for name in history.foreign]
     unreadable += [f"{name} is gone, and this Pi did not remove it" for name in history.missing]
+    unreadable += [
+        f"{summary.name} is a backup of another Loomio; give each its own folder in the settings"
+        for summary in lineage.strangers(catalogue.lineage(), history.backups)
+    ]
     newest = next(iter(history.newest_first()), None)
     if newest is None:
         problems = unreadable or ["there is no backup at all; run loomio-backup run"]
@@ -193,6 +217,8 @@ def judge(config: Config, store: Store, history: History, catalogue: Catalogue, 
             f"the newest backup, {manifest.name}, is {seconds_text(age.total_seconds())} old, "
             f"but by the schedule the next one had to be there after {seconds_text(allowed.total_seconds())}"
         )
+    short = expectation.shortened(manifest.name, manifest.snapshot_at, newer_than, config.timezone)
+    problems += [short] if short is not None else []
     if age < -_CLOCKS:
         problems.append(
             f"the newest backup, {manifest.name}, was made {seconds_text(-age.total_seconds())} in the "

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         help="read every object of every backup (Drive: download it), compare it with its hash, and open it "
         "where this Pi has the key",
     )
+    _add_expectation(check)
     check.add_argument(
         "--json", action="store_true", help="as JSON, for programs: one verdict, or a list without --store"
     )
@@ -124,6 +125,20 @@ def parser() -> argparse.ArgumentParser:
         "Works while a backup runs, and without a network. Exit code 1 when something is wrong.",
     )
     _add_json(status)
+
+    report = verbs.add_parser(
+        "report",
+        help="how everything stands, as one page for a browser",
+        description="Writes one page of HTML that needs nothing else: open problems first, what a dead Pi "
+        "would mean, the history of the backups, drills, what is kept where and why, and when there is no "
+        "room left. Changes nothing.",
+    )
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write it there, - for standard output (default: report.html in the state directory)",
+    )
 
     verbs.add_parser(
         "watch",
@@ -315,6 +330,16 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", choices=["local", "drive"], help="only this store")
+
+
+def _add_expectation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--expect-newer-than",
+        metavar="TIME",
+        type=moment.typed,
+        help="fail when the newest backup is not newer than this, such as '2026-11-23 14:30': for a machine "
+        "that does not know what has been in the store",
+    )
 
 
 def _add_wait(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from loomio_backup import check
 
     settings, keys = _opened(arguments)
-    scope = check.Scope(arguments.store, arguments.all, arguments.read_data)
+    scope = check.Scope(arguments.store, arguments.all, arguments.read_data, arguments.expect_newer_than)
     return check.run(settings, keys, scope, arguments.json)
 
 
@@ -106,6 +106,13 @@ def _status(arguments: argparse.Namespace) -> int:
 
     settings, keys = _opened(arguments)
     return status_text.run(settings, keys, arguments.json)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from loomio_backup import report
+
+    settings, keys = _opened(arguments)
+    return report.run(settings, keys, arguments.output)
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -233,6 +240,7 @@ VERBS: dict[str, Verb] = {
     "pin": _pin,
     "unpin": _unpin,
     "status": _status,
+    "report": _report,
     "watch": _watch,
     "alert-test": _alert_test,
     "export": _export,

@@ -84,6 +84,6 @@ class Completion:
         path.write_text(recovery_md.recovery_text(manifest, dump.properties), encoding="utf-8")
         digests = as_it_is(path)
         for kind, store in self._publication.working.items():
-            with self._publication.giving_up(kind):
+            with self._publication.giving_up(kind), recovery_md.renewed(self._catalogue, kind, digests):
                 store.replace(path.name, path, digests)
         path.unlink()

@@ -34,8 +34,8 @@ class History:
     """What one store holds. Names are object names, except in `pins`.
 
     foreign: manifests that no key of ours opens; damaged: (name, sentence) of those that cannot be believed;
-    missing: those that the store confirmed, and that are gone without us (not where somebody else prunes);
-    gone: other objects of that kind.
+    missing: those that the store confirmed, and that are gone without us (where somebody else prunes: only
+    those newer than all that is left); gone: other objects of that kind.
     objects: for each name the one that counts; duplicates: the others. pins: names of backups.
     """
 
@@ -86,7 +86,18 @@ class Reader:
             foreign, history.foreign = history.foreign, []
             for name in foreign:
                 self._read_manifest(store, self._likeliest_first(store, candidates[name]), history)
+        if store.append_only:
+            self._miss_newer(history)
         return history
+
+    def _miss_newer(self, history: History) -> None:
+        """Whoever prunes elsewhere never takes what is newer than all that is left: then it was taken."""
+        newest = max((summary.order for summary in history.backups), default=(0, 0))
+        for name in filter(is_manifest, list(history.gone)):
+            manifest = self._catalogue.manifest(name.removesuffix(SUFFIX))
+            if manifest is not None and manifest.order > newest:
+                history.gone.remove(name)
+                history.missing.append(name)
 
     def _add_unlisted(
         self, store: Store, candidates: dict[str, list[StoredObject]], history: History

@@ -9,27 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loomio_backup import keyring, room
+from loomio_backup import room
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.errors import CheckError, CryptoError, StoreDamaged, StoreNotFound
 from loomio_backup.history import History
-from loomio_backup.keys import Keys
+from loomio_backup.inspection_beside import Beside, Damage, Tools
 from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry
 from loomio_backup.objects import Digests, digests_of, hash_file, legacy_digests_of
 from loomio_backup.progress import Ticker, bytes_text
 from loomio_backup.stores import Store
 
-
-@dataclass
-class Damage:
-    """An object that is missing or altered, the backups that need it, and the other stores that list it
-    whole.
-    """
-
-    object: str
-    problem: str
-    needed_by: list[str]
-    whole_in: list[str] = field(default_factory=list)
+__all__ = ["Damage", "Findings", "Inspection", "Tools"]
 
 
 @dataclass
@@ -48,15 +38,6 @@ class Findings:
     def harmed(self) -> set[str]:
         """The backups that need something damaged."""
         return {name for damage in self.damaged for name in damage.needed_by}
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What reading takes: a directory for what has to be fetched, keys, and the key of the older format."""
-
-    directory: Path
-    keys: Keys
-    legacy: bytes | None
 
 
 class Inspection:
@@ -89,7 +70,8 @@ class Inspection:
                 read = self.findings.bytes_read
                 ticker.tick(f"{done}, {bytes_text(read)} of {bytes_text(total)} read", read / max(1, total))
         if tools is not None:
-            self._read_keyrings(tools)
+            beside = Beside(self._store, self._history, self._catalogue, tools)
+            self.findings.damaged += beside.damages()
         return self.findings
 
     def find_copies(self, others: Iterable[History]) -> None:
@@ -176,16 +158,3 @@ class Inspection:
     def _is_there(self, backup: str) -> bool:
         listed = self._history.objects.get(backup + SUFFIX)
         return self._store.stat(backup + SUFFIX, None if listed is None else listed.id) is not None
-
-    def _read_keyrings(self, tools: Tools) -> None:
-        for name in filter(keyring.is_keyring, self._history.objects):
-            path = tools.directory / name
-            try:
-                self._store.get(name, path)
-                whole = keyring.object_name(path.read_bytes()) == name
-            except (StoreDamaged, StoreNotFound):
-                whole = False
-            path.unlink(missing_ok=True)
-            if not whole:
-                problem = "it is damaged; loomio-backup rotate-key puts it there anew"
-                self.findings.damaged.append(Damage(name, problem, []))

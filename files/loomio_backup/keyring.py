@@ -38,6 +38,11 @@ def opened(data: bytes, identities: Sequence[str], name: str) -> list[str]:
     return [str(identity) for identity in crypto.parse_identities(text)]
 
 
+def as_stored(text: str) -> bytes:
+    """The bytes of a keyring in a store, from the text of the credential."""
+    return text.encode() + b"\n"
+
+
 def object_name(data: bytes) -> str:
     """What this keyring is called in a store."""
     return f"{PREFIX}{hashlib.sha256(data).hexdigest()[:16]}{SUFFIX}"

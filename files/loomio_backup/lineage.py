@@ -89,6 +89,15 @@ def _begun(found: Sequence[Found], live_data: bool) -> Lineage:
     return Lineage(newest.instance, newest.generation + 1, 0, newest.name)
 
 
+def strangers(own: Lineage | None, backups: Sequence[Summary]) -> list[Summary]:
+    """The backups of another Loomio: not of our instance, or (where we have no history of our own) all of
+    them when they are of several.
+    """
+    if own is not None:
+        return [summary for summary in backups if summary.instance != own.instance]
+    return list(backups) if len({summary.instance for summary in backups}) > 1 else []
+
+
 def refuse_sudden_emptiness(predecessor: Manifest | None, tables: Mapping[str, int]) -> None:
     """Raise BackupError when what people had in the last backup is gone: all rows, or all users.
 

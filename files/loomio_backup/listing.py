@@ -48,6 +48,9 @@ def run(config: Config, credentials: Credentials, only: str | None, as_json: boo
     for history in histories:
         problems += [f"{history.store}: {sentence}" for _, sentence in history.damaged]
         problems += [f"{history.store}: no key of this Pi opens {name}." for name in history.foreign]
+        problems += [
+            f"{history.store}: {name} is gone, and this Pi did not remove it." for name in history.missing
+        ]
     if problems:
         raise AgentError(" ".join(problems))
     return 0

@@ -73,7 +73,7 @@ def chosen(
         reader = Reader(config, credentials, state, catalogue)
         stores = open_stores(config, credentials)
         histories = read_histories(stores, reader, wish.store)
-        candidate: Candidate = candidates(config, wish, stores, histories)[0]
+        candidate: Candidate = candidates(config, wish, stores, histories, catalogue.lineage())[0]
         manifest = catalogue.load(candidate.summary)
         rings = [(stores[kind], history.objects) for kind, history in histories.items()]
         identities = reader.keys.for_backup(manifest, rings)

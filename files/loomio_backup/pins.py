@@ -7,7 +7,7 @@ pinned and why: age(JSON {"format": …, "version": 1, "payload": …, "signatur
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from loomio_backup.config import Config
 from loomio_backup.credentials import SIGNING_KEY, Credentials
 from loomio_backup.errors import CryptoError, ManifestError, StoreConflict, StoreDamaged, StoreNotFound
 from loomio_backup.history import History, Reader
+from loomio_backup.keys import Keys
 from loomio_backup.manifest import PIN_SUFFIX
 from loomio_backup.objects import Digests, as_it_is, read_object, write_sealed
 from loomio_backup.state import StateDirectory
@@ -108,10 +109,9 @@ class Pins:
             path = Path(directory) / stored.name
             try:
                 store.get(stored, path)
-                pin = self._unseal(path)
-            except (CryptoError, ManifestError, StoreDamaged, StoreNotFound):
+            except (StoreDamaged, StoreNotFound):
                 return None
-        return pin if pin_name(pin.backup) == stored.name else None
+            return believed(path, self._reader.keys, self._public_keys)
 
     def spread(self, store: Store, history: History, others: Mapping[str, tuple[Store, History]]) -> None:
         """Give this store the pins that its backups have elsewhere. Raises StoreError."""
@@ -135,18 +135,28 @@ class Pins:
         document = {"format": FORMAT, "version": VERSION, "payload": payload, "signature": signature}
         return write_sealed(json.dumps(document).encode(), destination, self._recipients)
 
-    def _unseal(self, path: Path) -> Pin:
-        with read_object(path, self._reader.keys.identities, compressed=False) as source:
-            data = source.read()
-        try:
-            document = json.loads(data)
-            if (document["format"], document["version"]) != (FORMAT, VERSION):
-                raise ManifestError(f"{path.name} is a pin of a version that this program does not know.")
-            payload = str(document["payload"])
-            crypto.verify_any(self._public_keys, payload.encode(), str(document["signature"]))
-            return Pin.model_validate_json(payload)
-        except (ValueError, KeyError, TypeError, ValidationError):
-            raise ManifestError(f"{path.name} is not a pin.") from None
+
+def believed(path: Path, keys: Keys, public_keys: Sequence[str]) -> Pin | None:
+    """The pin in a file that has its object's name; None when it cannot be believed."""
+    try:
+        pin = _unsealed(path, keys, public_keys)
+    except (CryptoError, ManifestError):
+        return None
+    return pin if pin_name(pin.backup) == path.name else None
+
+
+def _unsealed(path: Path, keys: Keys, public_keys: Sequence[str]) -> Pin:
+    with read_object(path, keys.identities, compressed=False) as source:
+        data = source.read()
+    try:
+        document = json.loads(data)
+        if (document["format"], document["version"]) != (FORMAT, VERSION):
+            raise ManifestError(f"{path.name} is a pin of a version that this program does not know.")
+        payload = str(document["payload"])
+        crypto.verify_any(public_keys, payload.encode(), str(document["signature"]))
+        return Pin.model_validate_json(payload)
+    except (ValueError, KeyError, TypeError, ValidationError):
+        raise ManifestError(f"{path.name} is not a pin.") from None
 
 
 def _present(store: Store, history: History, name: str) -> StoredObject | None:

@@ -6,10 +6,18 @@ The text names the newest backup, holds no secret, and every command in it is ru
 # ruff: noqa: E501
 # The template is a document with line lengths of its own.
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from loomio_backup.catalogue import Catalogue
 from loomio_backup.manifest import Manifest
+from loomio_backup.objects import Digests
 from loomio_backup.postgres import DatabaseProperties
 
 NAME = "RECOVERY.md"
+MOST_BYTES = 1 << 20
+"""No page is larger."""
+_KNOWN = "recovery_page_"
 
 _TEXT = """\
 # How to come back from these files by hand
@@ -120,6 +128,26 @@ createdb -T template0 -E {encoding} -O {owner} {database}
 pg_restore --exit-on-error -d {database} database.dump
 ```
 """
+
+
+@contextmanager
+def renewed(catalogue: Catalogue, store: str, digests: Digests) -> Iterator[None]:
+    """Around the replacing of a store's page: remember what the page is, so that another one is noticed.
+
+    Nothing signs it, because people read it without our program; and whoever alters it has its commands typed
+    on the worst evening. Until it is replaced for certain, the pages before it are right, too.
+    """
+    right = dict.fromkeys([digests.stored_sha256, *known(catalogue, store)])
+    catalogue.set_meta(_KNOWN + store, " ".join(right))
+    yield
+    catalogue.set_meta(_KNOWN + store, digests.stored_sha256)
+
+
+def known(catalogue: Catalogue, store: str) -> list[str]:
+    """The SHA-256 (hex) of the page that this Pi put into a store, or of each that may be there; none where it
+    put none there.
+    """
+    return (catalogue.meta(_KNOWN + store) or "").split()
 
 
 def export_text(manifest: Manifest, properties: DatabaseProperties) -> str:

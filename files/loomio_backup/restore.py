@@ -91,7 +91,8 @@ class _Restore:
         stores = open_stores(self._config, self._credentials)
         histories = read_histories(stores, reader, self._wish.store)
         self._rings = [(stores[kind], history.objects) for kind, history in histories.items()]
-        choice = candidates(self._config, self._wish, stores, histories, self._safety)
+        own = self._catalogue.lineage()
+        choice = candidates(self._config, self._wish, stores, histories, own, self._safety)
         if self._is_done(choice[0], histories):
             say(f"{choice[0].summary.name} was restored here already, and nothing was backed up since.")
             return

@@ -75,10 +75,12 @@ def candidates(
     wish: Wish,
     stores: Mapping[str, Store],
     histories: Mapping[str, History],
+    own: Lineage | None,
     safety: Collection[str] = (),
 ) -> list[Candidate]:
-    """The backups to try, in this order: all of them newest first, or only the chosen one. `safety`: those
-    that an interrupted restore made of what was live here; only by name.
+    """The backups to try, in this order: all of them newest first, or only the chosen one. `own`: this Pi's
+    history, if it has one. `safety`: those that an interrupted restore made of what was live here; only by
+    name.
     """
     rows = merged(list(histories.values()))
     if not rows:
@@ -92,7 +94,8 @@ def candidates(
     _require_news(config, wish, rows[0].summary)
     found = [Candidate(row.summary, [stores[kind] for kind in row.stores]) for row in rows]
     if wish.open_to_older:
-        return _before(config, wish, [one for one in found if one.summary.name not in safety])
+        ours = _of_one_loomio(found, own)
+        return _before(config, wish, [one for one in ours if one.summary.name not in safety])
     if wish.backup is None:
         if wish.unattended:
             raise RestoreError("which backup? Add --newest or --backup NAME. Nothing was changed.")
@@ -101,11 +104,26 @@ def candidates(
     else:
         wanted = wish.backup
     if not wanted:
-        return found[:1]
+        return _of_one_loomio(found, own)[:1]
     chosen = [candidate for candidate in found if candidate.summary.name == wanted]
     if not chosen:
         raise RestoreError(f"there is no backup {wanted}. Nothing was changed. See loomio-backup list.")
     return chosen
+
+
+def _of_one_loomio(found: list[Candidate], own: Lineage | None) -> list[Candidate]:
+    """Those of this Pi's Loomio, where the stores hold several: the newest of all may be another group's."""
+    instances = {candidate.summary.instance for candidate in found}
+    if len(instances) < 2:
+        return found
+    if own is None or own.instance not in instances:
+        names = [next(one.summary.name for one in found if one.summary.instance == id_) for id_ in instances]
+        raise RestoreError(
+            "the stores hold backups of several Loomios, and this Pi has no history that says which one is "
+            f"its own. Nothing was changed. The newest of each: {', '.join(sorted(names))}. Type again with "
+            "the one to restore: --backup NAME"
+        )
+    return [candidate for candidate in found if candidate.summary.instance == own.instance]
 
 
 def _require_news(config: Config, wish: Wish, newest: Summary) -> None:

@@ -130,7 +130,7 @@ class Ring:
                 "encrypted for. No keyring was changed. Run the setup deploy again: it brings both together."
             )
         text = credentials.optional(KEYRING)
-        return cls(None if text is None else text.encode() + b"\n", keys, config.recipients)
+        return cls(None if text is None else keyring.as_stored(text), keys, config.recipients)
 
     def is_due(self, store: Store, history: History) -> bool:
         """Whether a store lacks the keyring, or has others that can perhaps go."""

@@ -108,15 +108,23 @@ class Status:
 
 
 def collect(
-    config: Config, credentials: Credentials, state: StateDirectory, catalogue: Catalogue, alerts: Alerts
+    config: Config,
+    credentials: Credentials,
+    state: StateDirectory,
+    catalogue: Catalogue,
+    alerts: Alerts,
+    opened: Mapping[str, Opened | AgentError] | None = None,
 ) -> Status:
-    """Look at everything. A store that cannot be read is part of the answer, and no error."""
+    """Look at everything. A store that cannot be read is part of the answer, and no error. `opened`: the
+    stores, where somebody has opened them already.
+    """
     now = clock.now()
     began = _watched_since(catalogue, now)
     reader = Reader(config, credentials, state, catalogue)
     observer = Observer(config, state, catalogue, Pins(config, credentials, state, catalogue, reader))
     looker = Looker(config, catalogue, observer, began)
-    opened = open_each(config, credentials, reader)
+    if opened is None:
+        opened = open_each(config, credentials, reader)
     doubted = catalogue.meta(CLOCK_DOUBTED)
     dump_bytes = _dump_bytes(catalogue)
     stores = [looker.look(kind, opened) for kind in opened]

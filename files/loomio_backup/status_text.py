@@ -1,7 +1,8 @@
 """`loomio-backup status`: how the backups stand, in plain words or as JSON."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -10,12 +11,12 @@ from loomio_backup.catalogue import Catalogue
 from loomio_backup.conditions import PLACES, conditions, excuse, text_of
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
-from loomio_backup.errors import ConfigError
+from loomio_backup.errors import AgentError, ConfigError
 from loomio_backup.notify import Alerts
 from loomio_backup.progress import bytes_text, seconds_text
 from loomio_backup.state import StateDirectory
 from loomio_backup.status import Status
-from loomio_backup.store_status import FirstCopy, StoreStatus
+from loomio_backup.store_status import FirstCopy, Opened, StoreStatus
 
 NO_DRIVE = (
     "Google Drive is not set up, so the backups would die with the Pi: fire, theft or a dead disk takes both."
@@ -35,26 +36,46 @@ def run(config: Config, credentials: Credentials, as_json: bool) -> int:
     name, as documented there. Times are ISO 8601 in UTC.
     """
     state = StateDirectory(config.state_directory)
+    with Catalogue(state.catalogue) as catalogue:
+        seen = look(config, credentials, state, catalogue)
+    if as_json:
+        print(json.dumps(document(seen.found, seen.problems, seen.notes), indent=1))
+    else:
+        print("\n".join(lines(config, seen.found, seen.problems, seen.notes)))
+    return 1 if seen.problems else 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How everything stands, what is wrong, and what is worth knowing: sentences."""
+
+    found: Status
+    problems: list[str]
+    notes: list[str]
+
+
+def look(
+    config: Config,
+    credentials: Credentials,
+    state: StateDirectory,
+    catalogue: Catalogue,
+    opened: Mapping[str, Opened | AgentError] | None = None,
+) -> Look:
+    """Look at everything once. `opened`: the stores, where somebody has opened them already."""
     wrong: list[str] = []
     try:
         alerts = notify.load(credentials)
     except ConfigError as error:
         alerts = Alerts()
         wrong.append(str(error))
-    with Catalogue(state.catalogue) as catalogue:
-        found = status.collect(config, credentials, state, catalogue, alerts)
+    found = status.collect(config, credentials, state, catalogue, alerts, opened)
     problems = [condition.text for condition in conditions(config, found)] + wrong
     if found.unsent is not None:
         problems.append(
             f"The last message did not reach everybody: {found.unsent} When that is mended, try it out with: "
             "loomio-backup alert-test"
         )
-    noted = notes(config, found, nobody=not alerts.any and not wrong)
-    if as_json:
-        print(json.dumps(document(found, problems, noted), indent=1))
-    else:
-        print("\n".join(lines(config, found, problems, noted)))
-    return 1 if problems else 0
+    return Look(found, problems, notes(config, found, nobody=not alerts.any and not wrong))
 
 
 def document(found: Status, problems: list[str], noted: list[str]) -> dict[str, Any]:

@@ -117,6 +117,12 @@ def _(reader: Reader, _: Typed) -> None:
     )
 
 
+@after("loomio-pi report")
+def _(reader: Reader, _: Typed) -> None:
+    [page] = reader.folder.glob("recovery-report-*.html")
+    assert reader.newest()["name"] in page.read_text()
+
+
 @after("sudo loomio-backup list")
 def _(reader: Reader, typed: Typed) -> None:
     newest = reader.newest()["name"]

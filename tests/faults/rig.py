@@ -75,8 +75,7 @@ class Rig:
 
     def content(self, where: Site) -> Content:
         """What is on a Pi now."""
-        database = "\n".join(where.database_text())
-        return Content(_digest(database), _digest(repr(where.files_text())))
+        return content_of(where)
 
     def backup(self, *options: str) -> str:
         """A backup that must succeed; its name. What it holds is remembered."""
@@ -120,7 +119,7 @@ class Rig:
             *("restore", "--backup", name, "--store", store, "--unattended", "--replace-live-data")
         )
         assert self.content(self.fresh) == self.known[name], f"{name} from {store} is not what was backed up"
-        self._forget_what_was_replaced()
+        forget_what_was_replaced(self.fresh)
 
     def intact(self, expected: set[str]) -> None:
         """Every object of every expected backup is in both stores, byte for byte as its manifest says."""
@@ -196,17 +195,6 @@ class Rig:
         """The local store."""
         return self.root / "disk"
 
-    def _forget_what_was_replaced(self) -> None:
-        query = (
-            "SELECT datname FROM pg_database "
-            "WHERE datname NOT IN ('loomio_production', 'postgres') AND NOT datistemplate"
-        )
-        for name in self.fresh.sql(query, "postgres").split():
-            self.fresh.sql(f'DROP DATABASE "{name}" WITH (FORCE)', "postgres")
-        for source in (self.fresh.storage, self.fresh.uploads):
-            for path in source.glob(".loomio-*"):
-                shutil.rmtree(path)
-
 
 @contextmanager
 def rig(root: Path, seed: int, image: str | None = None) -> Iterator[Rig]:
@@ -229,6 +217,25 @@ def rig(root: Path, seed: int, image: str | None = None) -> Iterator[Rig]:
             made.change()
             made.backup("--pin")
         yield made
+
+
+def content_of(where: Site) -> Content:
+    """What is on a Pi now."""
+    database = "\n".join(where.database_text())
+    return Content(_digest(database), _digest(repr(where.files_text())))
+
+
+def forget_what_was_replaced(where: Site) -> None:
+    """Remove what restores keep aside."""
+    query = (
+        "SELECT datname FROM pg_database "
+        "WHERE datname NOT IN ('loomio_production', 'postgres') AND NOT datistemplate"
+    )
+    for name in where.sql(query, "postgres").split():
+        where.sql(f'DROP DATABASE "{name}" WITH (FORCE)', "postgres")
+    for source in (where.storage, where.uploads):
+        for path in source.glob(".loomio-*"):
+            shutil.rmtree(path)
 
 
 def _digest(text: str) -> str:

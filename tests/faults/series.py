@@ -16,6 +16,7 @@ from tests.lab import pi
 from tests.lab.agent_site import site
 
 from . import (
+    mutation_series,
     restore_series,
     retention_decisions,
     retention_life,
@@ -128,6 +129,37 @@ def stores(root: Path) -> list[Table]:
     return [Table(["operation", "ended", "cases"], ends), Table(["fault", "struck"], struck)]
 
 
+def mutations(root: Path) -> list[Table]:
+    """Everything that can be done to the objects of a store."""
+    result = mutation_series.run_series(root)
+    rows: list[list[object]] = [
+        [*key, count, result.noticed[key], result.noticed_anew[key]]
+        for key, count in sorted(result.mutations.items())
+    ]
+    counted = (result.mutations, result.noticed, result.noticed_anew)
+    rows.append([f"all ({result.in_drive} in Drive)", "", *(counter.total() for counter in counted)])
+    kinds = ["newest", "older", "nothing"]
+    taken = [[kind, result.read[kind], result.restored[kind]] for kind in kinds]
+    return [
+        Table(["object", "what was done to it", "mutations", "noticed", "by a new Pi"], rows, _MUTATIONS),
+        Table(["what a restore took", "read with its code", "restored whole"], taken, _TAKEN),
+        Table(["history", "noticed by"], [[what, ", ".join(by)] for what, by in result.shortened.items()]),
+        Table(["harmless", "because"], [[one.what, one.why] for one in result.harmless], _HARMLESS),
+    ]
+
+
+_MUTATIONS = (
+    "Noticed: `check --read-data` fails and names the object. A new Pi has the keys and no catalogue, so a "
+    "manifest or keyring that is gone, and another RECOVERY.md, are nothing that it could know of; "
+    "`--expect-newer-than` is for that."
+)
+_TAKEN = (
+    "On a new Pi, of the newest backup: it, an older one that is whole, or a refusal. Each time what came "
+    "was compared with what had been backed up."
+)
+_HARMLESS = "These are not noticed, and every restore gave the newest backup all the same."
+
+
 def retention(_: Path, examples: int = 2_000, lives: int = 150) -> list[Table]:
     """Properties of the decisions, and random lives of a Pi whose stores are pruned."""
     for check in retention_decisions.CHECKS:
@@ -206,6 +238,13 @@ SERIES: dict[str, Series] = {
         "Each operation of the Drive store, under each fault at each of its requests, ends right or with one "
         "sentence; nothing bad is ever under an object's name, and older objects are untouched.",
         stores,
+    ),
+    "mutations": Series(
+        "Whatever is done to any object of a store (a bit flipped, cut off, swapped, replaced by an older "
+        "one, by another Loomio's, by a forgery), it is noticed and named, and no restore gives anything "
+        "else than a backup as it was made. A history that was made shorter is noticed where there is a "
+        "catalogue, and with `--expect-newer-than` where there is none.",
+        mutations,
     ),
     "retention": Series(
         "The brakes hold, periods keep what their definition says, pruning again changes nothing, and the Pi "

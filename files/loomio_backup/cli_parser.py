@@ -4,7 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
-from loomio_backup import moment
+from loomio_backup import cli_restore
+from loomio_backup.cli_options import add_expectation, add_json, add_store, add_wait
 from loomio_backup.config import DEFAULT_PATH, LABEL
 
 
@@ -31,15 +32,15 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--pin", action="store_true", help="keep it until it is unpinned; it goes to every store, too"
     )
-    _add_wait(run)
+    add_wait(run)
 
     list_ = verbs.add_parser(
         "list",
         help="show the backups, newest first",
         description="Shows the backups in the stores, newest first. Changes nothing there.",
     )
-    _add_store(list_)
-    _add_json(list_)
+    add_store(list_)
+    add_json(list_)
 
     show = verbs.add_parser(
         "show",
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         "Changes nothing.",
     )
     show.add_argument("name", metavar="NAME", help="the backup (see the verb list)")
-    _add_json(show)
+    add_json(show)
 
     check = verbs.add_parser(
         "check",
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "Drive also the hash), and that it is as young as the schedule demands. Exit code 1 when not. "
         "Changes nothing there, but what is found damaged is not relied on by later backups.",
     )
-    _add_store(check)
+    add_store(check)
     check.add_argument("--all", action="store_true", help="every backup, not only the newest")
     check.add_argument(
         "--read-data",
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         help="read every object of every backup (Drive: download it), compare it with its hash, and open it "
         "where this Pi has the key",
     )
-    _add_expectation(check)
+    add_expectation(check)
     check.add_argument(
         "--json", action="store_true", help="as JSON, for programs: one verdict, or a list without --store"
     )
@@ -78,13 +79,13 @@ def parser() -> argparse.ArgumentParser:
         "every table and file, starts the app against it, and removes it all. Exit code 1 when something is "
         "not as it should be. Nothing live is touched, and backups go on meanwhile.",
     )
-    _add_store(verify)
+    add_store(verify)
     verify.add_argument("--backup", metavar="NAME", help="this one instead of the newest (see the verb list)")
     verify.add_argument(
         "--sample", action="store_true", help="the whole database, but only some of the files"
     )
-    _add_json(verify)
-    _add_wait(verify)
+    add_json(verify)
+    add_wait(verify)
 
     prune = verbs.add_parser(
         "prune",
@@ -92,15 +93,15 @@ def parser() -> argparse.ArgumentParser:
         description="Removes the backups that the settings no longer keep, and what only they needed. Never "
         "the newest complete one, the last verified ones, or pinned ones; nothing while there is any doubt.",
     )
-    _add_store(prune)
+    add_store(prune)
     prune.add_argument("--dry-run", action="store_true", help="change nothing; explain every decision")
     prune.add_argument(
         "--resume",
         action="store_true",
         help="let retention go on after it was frozen, and without the backups that disappeared",
     )
-    _add_json(prune)
-    _add_wait(prune)
+    add_json(prune)
+    add_wait(prune)
 
     pin = verbs.add_parser(
         "pin",
@@ -124,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
         "when the next is due, when the store will be full; what runs, what failed, which alarms are open. "
         "Works while a backup runs, and without a network. Exit code 1 when something is wrong.",
     )
-    _add_json(status)
+    add_json(status)
 
     report = verbs.add_parser(
         "report",
@@ -162,31 +163,9 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("destination", metavar="FILE", type=Path, help="the file to write; must not exist")
     export.add_argument("--backup", metavar="NAME", help="this one instead of the newest (see the verb list)")
-    _add_store(export)
+    add_store(export)
 
-    _add_restore(verbs)
-    _add_undo(verbs)
-    _add_parts(verbs)
-    verbs.add_parser(
-        "settle",
-        help="bring a restore that was killed to its end",
-        description="Brings a restore that was interrupted (killed, power cut) to its end: forward where it "
-        "had begun to replace what is live, otherwise by removing what it had laid beside. A unit does this "
-        "at every boot and when a restore dies.",
-    )
-
-    candidate = verbs.add_parser(
-        "candidate",
-        help="which backup would a recovery take?",
-        description="Says which backup a recovery would take (the newest of which everything is there), what "
-        "is passed over for it and why, and which version of the stack it is of. Changes nothing.",
-    )
-    _add_store(candidate)
-    candidate.add_argument("--backup", metavar="NAME", help="say it of this one (see the verb list)")
-    candidate.add_argument(
-        "--lent-identity", action="store_true", help="read the identity that opens it from standard input"
-    )
-    _add_json(candidate)
+    cli_restore.add_verbs(verbs)
 
     from loomio_backup import probe
 
@@ -223,129 +202,6 @@ def parser() -> argparse.ArgumentParser:
 
     verbs.add_parser("version", help="print the program's version")
     return whole
-
-
-def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    restore = verbs.add_parser(
-        "restore",
-        help="bring a backup back: database and files",
-        description="Brings a backup back: loads database and files beside the live ones, compares them with "
-        "the backup, and then switches. Asks which backup, shows what will happen, and goes on when you type "
-        "yes. What was live is backed up first, and kept aside: undo brings it back. An interrupted "
-        "restore is taken up by the same command.",
-    )
-    choice = restore.add_mutually_exclusive_group()
-    choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
-    choice.add_argument("--newest", action="store_true", help="the newest that is undamaged")
-    choice.add_argument(
-        "--before",
-        metavar="TIME",
-        type=moment.typed,
-        help="the newest undamaged one whose data is of before this time, such as '2026-11-22 14:30'",
-    )
-    choice.add_argument(
-        "--older",
-        metavar="FILE",
-        help="the database out of a .sql.enc of the older backup scripts: a path, or a name in a store",
-    )
-    _add_store(restore)
-    restore.add_argument("--only", choices=["database", "files"], help="leave the other part as it is")
-    restore.add_argument(
-        "--expect-newer-than",
-        metavar="TIME",
-        type=moment.typed,
-        help="fail when the newest backup is not newer than this: then some have disappeared",
-    )
-    restore.add_argument("--unattended", action="store_true", help="ask nothing")
-    restore.add_argument(
-        "--replace-live-data",
-        action="store_true",
-        help="also when there is data (without: only if you say yes)",
-    )
-    restore.add_argument(
-        "--streaming",
-        action="store_true",
-        help="where the disk is too small for both: remove what is live first (after a pinned backup of it); "
-        "nothing is kept aside, and nothing can be undone",
-    )
-    _add_leave_stopped(restore)
-    _add_wait(restore)
-
-
-def _add_undo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    undo = verbs.add_parser(
-        "undo",
-        help="take the last restore back",
-        description="Makes live again what was here before the last restore; what that restore brought, with "
-        "all that was written since, is kept in its place. Undone twice is done again.",
-    )
-    undo.add_argument(
-        "--forget", action="store_true", help="instead: remove everything that restores have kept aside"
-    )
-    undo.add_argument("--unattended", action="store_true", help="ask nothing")
-    _add_leave_stopped(undo)
-
-
-def _add_parts(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    extract = verbs.add_parser(
-        "extract",
-        help="take one attachment or one table out of a backup",
-        description="Takes one file, or one table as SQL, out of a backup (the newest, if none is named), "
-        "and writes it into a file. Nothing else is touched. OUT appears when it is whole.",
-    )
-    what = extract.add_mutually_exclusive_group(required=True)
-    what.add_argument("--file", metavar="PATH", help="such as storage/ab/cd/KEY, or an attachment's KEY")
-    what.add_argument("--table", metavar="TABLE", help="such as users, or schema.table")
-    extract.add_argument("destination", metavar="OUT", type=Path, help="the file to write; must not exist")
-    _add_which(extract)
-
-    open_ = verbs.add_parser(
-        "open",
-        help="open a backup beside what is live, to look into it",
-        description="Restores a backup (the newest, if none is named) into a database of its own that takes "
-        "no changes, and its files into a directory of their own. What is live is not touched.",
-    )
-    open_.add_argument("--close", action="store_true", help="instead: remove everything that was opened")
-    _add_which(open_)
-
-
-def _add_which(parser: argparse.ArgumentParser) -> None:
-    choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--backup", metavar="NAME", help="this one (see the verb list)")
-    choice.add_argument(
-        "--before", metavar="TIME", type=moment.typed, help="the newest one whose data is of before this time"
-    )
-    _add_store(parser)
-
-
-def _add_leave_stopped(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--leave-stopped", action="store_true", help="do not start the app afterwards: somebody else does"
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-
-
-def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", choices=["local", "drive"], help="only this store")
-
-
-def _add_expectation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--expect-newer-than",
-        metavar="TIME",
-        type=moment.typed,
-        help="fail when the newest backup is not newer than this, such as '2026-11-23 14:30': for a machine "
-        "that does not know what has been in the store",
-    )
-
-
-def _add_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--wait", action="store_true", help="let another run finish first (without: fail while there is one)"
-    )
 
 
 def _label(text: str) -> str:

@@ -17,19 +17,20 @@ from loomio_backup import (
     drill_bench,
     drill_database,
     drill_gates,
+    people,
     restore_database,
 )
 from loomio_backup.bundle import Bundle
 from loomio_backup.config import Config
 from loomio_backup.crypto import Identity
 from loomio_backup.drill_bench import Bench, Copy
-from loomio_backup.drill_database import Answers
 from loomio_backup.drill_fetch import DrillFetcher
 from loomio_backup.drill_files import FileCheck, FileFindings
 from loomio_backup.drill_guard import Guard
 from loomio_backup.drills import Drill, Scope
 from loomio_backup.errors import AgentError, DamagedObject, DrillError, ManifestError, RestoreError, WrongKey
 from loomio_backup.manifest import Manifest
+from loomio_backup.people import Look
 from loomio_backup.progress import Stopwatch, bytes_text, say, seconds_text
 from loomio_backup.psql import SqlError
 from loomio_backup.stores import Store
@@ -55,7 +56,7 @@ class Drilling:
         self._fetched = 0.0
         self._problems: list[str] = []
         self._phases: dict[str, float] = {}
-        self._answers: Answers | None = None
+        self._look: Look | None = None
         self._rows = 0
         self._app: str | None = None
 
@@ -102,7 +103,7 @@ class Drilling:
             restore_database.restore_beside(copy.helper, name, self._manifest, settings, self._fetcher)
             self._rows = self._manifest.database.rows
             self._lap("database")
-            self._answers = drill_database.answers(copy.helper, name)
+            self._look = people.look(copy.helper, name)
             files.remember(drill_database.blobs(copy.helper, name))
             self._lap("questions")
             say(
@@ -116,7 +117,7 @@ class Drilling:
     def _files(self, copy: Copy, files: FileCheck) -> None:
         with self._held_against(copy):
             files.load_index()
-            if self._answers is not None:
+            if self._look is not None:
                 files.match_attachments()
             files.read_packs(sample=self._scope == "sample")
         self._lap("files")
@@ -163,7 +164,7 @@ class Drilling:
         self._phases["fetch"] = round(self._phases.get("fetch", 0.0) + fetched, 3)
 
     def _drill(self, files: FileFindings, problems: list[str]) -> Drill:
-        answers, finished = self._answers, clock.now()
+        look, finished = self._look, clock.now()
         return Drill(
             store=self._store.kind,
             backup=self._manifest.name,
@@ -174,7 +175,7 @@ class Drilling:
             passed=not problems,
             problems=problems,
             phases=self._phases,
-            tables=len(self._manifest.database.tables) if answers else 0,
+            tables=len(self._manifest.database.tables) if look else 0,
             rows=self._rows,
             files=files.files,
             bytes=files.bytes,
@@ -182,8 +183,8 @@ class Drilling:
             bytes_fetched=self._fetcher.bytes,
             attachments=files.attachments,
             attachments_missing=files.missing,
-            database_bytes=answers.database_bytes if answers else None,
-            users=answers.users if answers else None,
-            latest_activity=answers.latest_activity if answers else None,
+            database_bytes=look.database_bytes if look else None,
+            users=look.users if look else None,
+            latest_activity=look.latest_activity if look else None,
             app=self._app,
         )

@@ -1,4 +1,6 @@
-"""What a person looks at to believe a restored database: its size, how many people, what they did last."""
+"""What a person looks at to believe a restored database, as the older guide has it: its size, how many
+people, what they did last.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,27 +8,24 @@ from datetime import datetime
 from loomio_backup import postgres
 from loomio_backup.docker import Helper
 from loomio_backup.progress import bytes_text
-from loomio_backup.psql import session
+from loomio_backup.psql import Session, session
 
-_SIZE = "SELECT to_json(pg_database_size(current_database()))"
-_USERS = "SELECT to_json(count(*)) FROM public.users"
-_LATEST = "SELECT to_json(max(created_at) AT TIME ZONE 'UTC') FROM public.events"
+_ACTIVITY = ("topic_items", "events")
+"""Tables whose newest row is the latest activity: of Loomio since 2026, and before."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Bytes of the database; users and the time of the latest event (UTC, as the database has it), None where
-    a database has no such table.
-    """
+    """Size of the database in bytes, number of users, latest activity; None where there is no such table."""
 
-    bytes: int
+    database_bytes: int
     users: int | None
     latest_activity: datetime | None
 
     @property
     def sentence(self) -> str:
         """The same in words."""
-        said = [f"{bytes_text(self.bytes)} on disk"]
+        said = [f"{bytes_text(self.database_bytes)} on disk"]
         if self.users is not None:
             said.append(f"{self.users} users")
         if self.latest_activity is not None:
@@ -35,9 +34,19 @@ class Look:
 
 
 def look(helper: Helper, database: str) -> Look:
-    """Ask a database the three questions."""
+    """Ask a database the three questions. Raises SqlError."""
     with session(helper, database) as sql:
-        size = int(sql.value(_SIZE))
-        users = sql.value(_USERS) if postgres.has_columns(sql, "users", "id") else None
-        latest = sql.value(_LATEST) if postgres.has_columns(sql, "events", "created_at") else None
-    return Look(size, users, datetime.fromisoformat(latest) if latest else None)
+        users = None
+        if postgres.has_columns(sql, "users", "id"):
+            users = postgres.count_rows(sql, "public.users")
+        size = sql.value("SELECT to_json(pg_database_size(current_database()))")
+        return Look(int(size), users, _latest_activity(sql))
+
+
+def _latest_activity(sql: Session) -> datetime | None:
+    found = [
+        sql.value(f"SELECT to_json(max(created_at)::timestamptz) FROM public.{table}")  # noqa: S608
+        for table in _ACTIVITY
+        if postgres.has_columns(sql, table, "created_at")
+    ]
+    return max((datetime.fromisoformat(moment) for moment in found if moment), default=None)

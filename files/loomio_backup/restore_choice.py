@@ -10,6 +10,7 @@ from loomio_backup import clock, freshness
 from loomio_backup.catalogue import Lineage, Summary
 from loomio_backup.config import Config, zone
 from loomio_backup.errors import RestoreError, StoreError
+from loomio_backup.expectation import shortened
 from loomio_backup.history import History, Reader
 from loomio_backup.listing import merged, table
 from loomio_backup.moment import placed
@@ -127,15 +128,10 @@ def _of_one_loomio(found: list[Candidate], own: Lineage | None) -> list[Candidat
 
 
 def _require_news(config: Config, wish: Wish, newest: Summary) -> None:
-    if wish.expect_newer_than is None:
-        return
-    wanted = placed(wish.expect_newer_than, zone(config.timezone))
-    if newest.snapshot_at <= wanted:
+    short = shortened(newest.name, newest.snapshot_at, wish.expect_newer_than, config.timezone)
+    if short is not None:
         raise RestoreError(
-            f"the newest backup, {newest.name}, is of {newest.snapshot_at:%Y-%m-%d %H:%M} UTC, and one that "
-            f"is newer than {wanted:%Y-%m-%d %H:%M} UTC was expected: newer ones have disappeared from the "
-            "store, or were never made. Nothing was changed. Look at another copy of the backups first; to "
-            "restore this one all the same, leave out --expect-newer-than."
+            f"{short}. Nothing was changed. To restore this one all the same, leave out --expect-newer-than."
         )
 
 

@@ -11,27 +11,9 @@ def add_verbs(verbs: Verbs) -> None:
     """All of them."""
     _add_restore(verbs)
     _add_undo(verbs)
+    _add_settle(verbs)
     _add_parts(verbs)
-    verbs.add_parser(
-        "settle",
-        help="bring a restore that was killed to its end",
-        description="Brings a restore that was interrupted (killed, power cut) to its end: forward where it "
-        "had begun to replace what is live, otherwise by removing what it had laid beside. A unit does this "
-        "at every boot and when a restore dies.",
-    )
-
-    candidate = verbs.add_parser(
-        "candidate",
-        help="which backup would a recovery take?",
-        description="Says which backup a recovery would take (the newest of which everything is there), what "
-        "is passed over for it and why, and which version of the stack it is of. Changes nothing.",
-    )
-    add_store(candidate)
-    candidate.add_argument("--backup", metavar="NAME", help="say it of this one (see the verb list)")
-    candidate.add_argument(
-        "--lent-identity", action="store_true", help="read the identity that opens it from standard input"
-    )
-    add_json(candidate)
+    _add_candidate(verbs)
 
 
 def _add_restore(verbs: Verbs) -> None:
@@ -126,3 +108,28 @@ def _add_leave_stopped(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leave-stopped", action="store_true", help="do not start the app afterwards: somebody else does"
     )
+
+
+def _add_settle(verbs: Verbs) -> None:
+    verbs.add_parser(
+        "settle",
+        help="bring a restore that was killed to its end",
+        description="Brings a restore that was interrupted (killed, power cut) to its end: forward where it "
+        "had begun to replace what is live, otherwise by removing what it had laid beside. A unit does this "
+        "at every boot and when a restore dies.",
+    )
+
+
+def _add_candidate(verbs: Verbs) -> None:
+    candidate = verbs.add_parser(
+        "candidate",
+        help="which backup would a recovery take?",
+        description="Says which backup a recovery would take (the newest of which everything is there), what "
+        "is passed over for it and why, and which version of the stack it is of. Changes nothing.",
+    )
+    add_store(candidate)
+    candidate.add_argument("--backup", metavar="NAME", help="say it of this one (see the verb list)")
+    candidate.add_argument(
+        "--lent-identity", action="store_true", help="read the identity that opens it from standard input"
+    )
+    add_json(candidate)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -291,11 +290,10 @@ def test_a_missing_object_is_noticed_without_a_restore(pair: Pair, good: str) ->
     name = forge(pair, own.name)
     [lost] = own.packs().keys() - manifest_of(pair, good).packs().keys()
     pair.remove_from_drive(lost)
-    began = time.monotonic()
     found, sentence = failed(pair)
     assert f"{lost}, which {name} needs, is missing" in sentence
     assert found["drill"]["passed"] is False
-    assert time.monotonic() - began < 15
+    assert found["drill"]["phases"] == {}
 
 
 def test_yesterdays_backup_is_not_taken_for_todays(tmp_path: Path) -> None:

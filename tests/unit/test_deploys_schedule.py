@@ -81,7 +81,7 @@ def test_the_passphrase_goes_to_backups_only_where_they_write_the_older_format(t
 
 def test_with_an_offline_key_only_restores_and_drills_get_it_and_from_memory(tmp_path: Path) -> None:
     found = units(tmp_path, encryption={"offline_key": True})
-    for unit in (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE, VERIFY_SERVICE):
+    for unit in (BACKUP_SERVICE, LABELLED_BACKUP, PRUNE_SERVICE, WATCH_SERVICE):
         assert "identity" not in lent(found[unit])
         assert LENT_IDENTITY not in found[unit]
     for unit, place in ((VERIFY_SERVICE, LENT_TO_DRILL), (SAMPLE_SERVICE, LENT_TO_SAMPLE)):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from loomio_backup import clock, drills, freshness
+from loomio_backup import drills, freshness
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
@@ -17,7 +17,7 @@ from loomio_backup.prune import Pruner, Report
 from loomio_backup.state import StateDirectory
 from loomio_backup.status import Status
 from loomio_backup.status_text import Look
-from loomio_backup.store_status import Opened, StoreStatus, figures
+from loomio_backup.store_status import Opened, figures
 
 RECENT = timedelta(days=90)
 """So far back runs and gaps are told; backups that still exist, drills and room are told whole."""
@@ -174,21 +174,6 @@ def _decisions(
     return {report.store: report for report in pruner.prune(stores, dry_run=True)}
 
 
-def farthest(status: Status) -> StoreStatus | None:
-    """The store that is left when the Pi is gone: Drive where there is one."""
-    return status.store("drive") or next(iter(status.stores), None)
-
-
-def best_measure(found: Sequence[Drill], store: str) -> Drill | None:
-    """The newest whole drill from a store that passed: what is known about coming back from it."""
-    return next((drill for drill in found if drill.store == store and drill.proves), None)
-
-
 def seconds_of(drill: Drill) -> float:
     """How long a drill took altogether."""
     return max(0.0, (drill.finished_at - drill.started_at).total_seconds())
-
-
-def age_of(moment: datetime, now: datetime | None = None) -> float:
-    """Seconds since then; 0 for what lies ahead."""
-    return max(0.0, ((now or clock.now()) - moment).total_seconds())

@@ -20,9 +20,6 @@ from loomio_backup.report_data import (
     RECENT,
     Backup,
     Facts,
-    age_of,
-    best_measure,
-    farthest,
     seconds_of,
 )
 from loomio_backup.store_status import StoreStatus
@@ -83,41 +80,13 @@ class _Page:
         self._status = facts.status
 
     def sections(self) -> Iterator[Section]:
-        yield Section("now", "If this Pi dies now", self._if_it_dies())
+        yield Section("now", "If this Pi dies now", [self._status.outlook.text])
         yield Section("stores", "Where the backups are", tables=[self._stores()])
         yield self._history()
         yield self._drills()
         for store in self._status.stores:
             yield self._kept(store)
         yield Section("room", "Room, and when it ends", charts=list(self._room()), texts=self._forecasts())
-
-    # -- what a dead Pi would mean ---------------------------------------------------------------------------
-
-    def _if_it_dies(self) -> list[str]:
-        """What would be lost, and how long coming back takes as far as that was measured."""
-        store = farthest(self._status)
-        if store is None or store.newest_at is None:
-            return ["Everything would be lost: no backup is complete anywhere outside this Pi."]
-        said = []
-        if store.store == "local":
-            said.append("The only store is on this Pi or on a disk beside it. If both are lost, all is lost.")
-        lost = seconds_text(age_of(store.newest_at, self._status.at))
-        said.append(
-            f"The work of the last {lost} would be lost: the newest complete backup in "
-            f"{PLACES[store.store]}, {store.newest}, is that old."
-        )
-        drill = best_measure(self._facts.drills, store.store)
-        if drill is None:
-            said.append(
-                "How long it takes to come back was never measured: no drill of a whole backup from "
-                f"{PLACES[store.store]} has passed yet."
-            )
-        else:
-            said.append(
-                f"Back in about {self._times(drill)}, measured by the drill of "
-                f"{self._at(drill.finished_at)}. Getting a new Pi and setting it up is not in that."
-            )
-        return said
 
     # -- stores ----------------------------------------------------------------------------------------------
 

@@ -67,16 +67,19 @@ class World:
         self.pi.sql(f"INSERT INTO users (email) VALUES ('person{self._number}@example.org')")
         (self.pi.uploads / f"new {self._number}").write_bytes(bytes([self._number]) * 40_000)
         self.pi.must("run", *options)
-        name: str = json.loads(self.pi.must("list", "--json"))[0]["name"]
+        name = max(self._names())
         self.known[name] = content_of(self.pi)
         return name
+
+    def _names(self) -> list[str]:
+        return [path.name.removesuffix(SUFFIX) for path in self.disk.glob(f"*{SUFFIX}")]
 
     def restore_newest(self) -> None:
         """The Pi begins its next generation; before that it backs up what is live."""
         before = content_of(self.pi)
         self.pi.must("restore", "--newest", "--unattended", "--replace-live-data")
-        for one in json.loads(self.pi.must("list", "--json")):
-            self.known.setdefault(one["name"], before)
+        for name in self._names():
+            self.known.setdefault(name, before)
         forget_what_was_replaced(self.pi)
 
     def empty_new_pi(self) -> None:

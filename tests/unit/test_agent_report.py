@@ -63,7 +63,7 @@ def test_no_other_file_is_written_over(pi: Shelf, capsys: pytest.CaptureFixture[
 def test_without_any_backup_it_says_so(pi: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     assert _report(pi, "--output", "-") == 0
     page = capsys.readouterr().out
-    assert "Everything would be lost" in page
+    assert "If this Pi dies now, its backups die with it" in page
     assert "There is no backup yet" in page
     assert "nothing shows that the backups come back" in page
 

@@ -55,10 +55,14 @@ def values(unit: str, key: str) -> list[str]:
     return [line.partition("=")[2] for line in unit.splitlines() if line.startswith(f"{key}=")]
 
 
+#: Where an offline key is put for one run.
+IN_MEMORY = (LENT_IDENTITY, LENT_TO_DRILL, LENT_TO_SAMPLE)
+
+
 def lent(unit: str) -> list[str]:
     """Names of the credentials; each comes from its own file."""
     pairs = [value.split(":") for value in values(unit, "LoadCredential")]
-    assert all(path.rpartition("/")[2] == name for name, path in pairs if path != LENT_IDENTITY)
+    assert all(path.rpartition("/")[2] == name for name, path in pairs if path not in IN_MEMORY)
     return [name for name, _ in pairs]
 
 

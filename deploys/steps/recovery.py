@@ -36,7 +36,7 @@ BACKUPS_ARE_OFF = "Scheduled backups are still off. When the reason is gone, run
 def refuse_during_restore(host: Host, target: Target) -> None:
     """A setup would start the app in the middle of a restore. Raises DeployError while one is unfinished."""
     situation = _situation(host)
-    if situation.running or situation.state.journal == "switching":
+    if situation.running or situation.unfinished:
         word = "is running" if situation.running else "was interrupted half-way"
         raise DeployError(
             f"{target.name}: a restore {word} on this Pi. Nothing was changed. "
@@ -97,7 +97,7 @@ class Situation:
     @property
     def unfinished(self) -> bool:
         """The restore had begun to replace what is live when it was interrupted: it can only be finished."""
-        return self.state.journal == "switching"
+        return self.state.journal in ("switching", "clearing")
 
     @property
     def restored(self) -> bool:

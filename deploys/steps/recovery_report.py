@@ -97,7 +97,7 @@ def start_clock() -> Clock:
 def report(target: Target, choice: Choice | None = None, clock: Clock | None = None) -> None:
     """Have the report printed, last of all. A restore on a running Pi has neither choice nor clock."""
 
-    def keep(_state: State, host: Host) -> bool:
+    def keep(state: State, host: Host) -> bool:
         as_root = privilege.arguments(host)
         found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
         result = with_choice(found.result or {}, choice)

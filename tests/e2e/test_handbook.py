@@ -26,6 +26,8 @@ PAGES = [page for page in handbook.pages() if page.name != "lessons.md"]
 BLOCKS = {page.name: handbook.blocks(page) for page in PAGES}
 #: Consent on another machine takes a person at a second screen; tests/unit/test_console_authorize.py has one.
 #: A kit is typed from paper: tests/e2e/test_kit.py does that, on a computer that has nothing else.
+#: A restore asks a person: tests/lab/test_agent_roundtrip.py answers.
+ASKS = ("sudo loomio-backup restore", "sudo loomio-backup undo", "sudo loomio-backup undo --forget")
 BY_HAND = ("loomio-pi authorize --device", "loomio-pi kit check", "loomio-pi kit recover")
 VECTORS = REPOSITORY / "tests" / "unit" / "vectors"
 
@@ -81,7 +83,7 @@ def _type(reader: Reader, block: Block) -> None:
         if command.startswith("cd "):
             folder = command.removeprefix("cd ")
             continue
-        if command.startswith(BY_HAND):
+        if command in ASKS or command.startswith(BY_HAND):
             continue
         if command in PREPARED:
             PREPARED[command](reader)

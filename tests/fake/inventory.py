@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from inventories import unreached
 from inventories.secrets import checked
 from inventories.settings import load_settings
 
+unreached.tell()
 _script = json.loads(Path(os.environ["FAKE_PI"]).read_text())
 # The first answer to a pattern counts, also where a later one has the very same pattern.
 _answers: dict[re.Pattern[str], object] = {}

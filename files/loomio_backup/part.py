@@ -16,6 +16,7 @@ from loomio_backup.appdata import ScanEntry, bytes_of, text_of
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
+from loomio_backup.docker import WORK
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.history import Reader
 from loomio_backup.index import read_index
@@ -26,13 +27,13 @@ from loomio_backup.restore_choice import Candidate, Wish, candidates, read_histo
 from loomio_backup.restore_fetch import Fetcher
 from loomio_backup.state import StateDirectory
 
-_TABLE = """
-{
-  pg_restore --exit-on-error --no-owner --no-privileges -n "$1" -t "$2" -f /work/table.sql
+_TABLE = f"""
+{{
+  pg_restore --exit-on-error --no-owner --no-privileges -n "$1" -t "$2" -f {WORK}/table.sql
   status=$?
   test $status -ne 0 || cat >/dev/null
   exit $status
-} </work/restore
+}} <{WORK}/restore
 """
 _READ = 256 << 10
 

@@ -134,7 +134,8 @@ def fed(
     feed: Callable[[Sink], _Result],
     *more: str,
 ) -> _Result:
-    """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as /work/restore.
+    """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as the file
+    `restore` of its work directory.
 
     Raises RestoreError, with `failure` and what the program said, unless it ends well.
     """

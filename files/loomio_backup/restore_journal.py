@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loomio_backup import clock
+from loomio_backup.catalogue import Lineage
 from loomio_backup.errors import RestoreError
 from loomio_backup.progress import seconds_text
 from loomio_backup.state import write_private
@@ -53,6 +54,18 @@ class Before(BaseModel):
     generation: int
     sequence: int
     previous: str | None
+
+    @classmethod
+    def of(cls, lineage: Lineage | None) -> "Before | None":
+        """What the catalogue says, if it says anything."""
+        if lineage is None:
+            return None
+        return cls(
+            instance=lineage.instance,
+            generation=lineage.generation,
+            sequence=lineage.sequence,
+            previous=lineage.previous,
+        )
 
 
 class Journal(BaseModel):

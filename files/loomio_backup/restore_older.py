@@ -27,7 +27,7 @@ from loomio_backup.access import open_stores
 from loomio_backup.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import LEGACY_PASSPHRASE, Credentials
-from loomio_backup.docker import Helper
+from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import DamagedObject, RestoreError, StoreError
 from loomio_backup.older_sql import Survey
 from loomio_backup.postgres import MAINTENANCE_DATABASE, DatabaseProperties, first_live_table
@@ -39,13 +39,13 @@ from loomio_backup.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 from loomio_backup.streams import Sink
 
-_RESTORE = """
-{
+_RESTORE = f"""
+{{
   psql -X -q -v ON_ERROR_STOP=1 --no-password -d "$1"
   status=$?
   test $status -ne 0 || cat >/dev/null
   exit $status
-} </work/restore
+}} <{WORK}/restore
 """
 
 

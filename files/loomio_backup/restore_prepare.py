@@ -57,17 +57,6 @@ class Preparation:
     def journal(self, wish: Wish, generation: int) -> Journal:
         """A new journal for it."""
         id_, now, manifest = secrets.token_hex(4), clock.now(), self.manifest
-        own = self._catalogue.lineage()
-        before = (
-            None
-            if own is None
-            else Before(
-                instance=own.instance,
-                generation=own.generation,
-                sequence=own.sequence,
-                previous=own.previous,
-            )
-        )
         return Journal(
             id=id_,
             state="preparing",
@@ -85,7 +74,7 @@ class Preparation:
             tables=len(manifest.database.tables),
             rows=manifest.database.rows,
             phases=dict(self._watch.phases),
-            lineage_before=before,
+            lineage_before=Before.of(self._catalogue.lineage()),
             stack=_stack(manifest),
         )
 

@@ -92,12 +92,7 @@ def _journal(last: Journal, catalogue: Catalogue, leave_stopped: bool) -> Journa
     # Another Loomio's lineage came with its backup, and goes with it; ours stays where it has got to.
     lineage = last.lineage_before
     if own is not None and (lineage is None or lineage.instance == own.instance):
-        lineage = Before(
-            instance=own.instance,
-            generation=own.generation,
-            sequence=own.sequence,
-            previous=own.previous,
-        )
+        lineage = Before.of(own)
     return Journal(
         id=id_,
         state="switching",

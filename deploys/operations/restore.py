@@ -13,7 +13,7 @@ from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import UnitsFact
 
 from .follow import Words, followed
-from .lend import lent
+from .lend import lent, taken_back
 from .run import complain, own_arguments
 
 #: How to say that data may be replaced; also what people are told to type.
@@ -63,7 +63,10 @@ def restored(
             )
         words = [*wanted, *(["--replace-live-data"] if replace else [])]
         prepare = f"echo {shlex.quote('RESTORE_OPTIONS=' + ' '.join(words))} > {options}"
-        return followed(host, unit, _WORDS, prepare=prepare, **arguments)
+        done = followed(host, unit, _WORDS, prepare=prepare, **arguments)
+        if identity is not None:
+            taken_back(host, lent_identity, arguments)
+        return done
 
     yield FunctionCommand(follow, (), {})
 

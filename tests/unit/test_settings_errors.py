@@ -65,7 +65,8 @@ CASES = [
         "  schedule",
         "  x: 1\n  schedule",
         "pi.yml:11: backup.x is not a known key; known here: schedule, prune_schedule, watch_schedule, "
-        "jitter_seconds, clock_wait_seconds, format, retention, verified_kept, local, drive, app_data.",
+        "verify_schedule, verify_sample_schedule, verify_app, jitter_seconds, clock_wait_seconds, format, "
+        "retention, verified_kept, local, drive, app_data.",
     ),
     (
         "  schedule",

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 import pytest
 
 from deploys.steps import schedule
-from deploys.steps.paths import LABELLED_BACKUP, TIMERS
+from deploys.steps.paths import LABELLED_BACKUP, SETTLE_PATH, TIMERS
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
 from tests.lab.pi import Pi
 
@@ -42,6 +42,7 @@ OPERATIONS = {
     **{
         f"/etc/systemd/system/timers.target.wants/{timer}": {f"Schedule | Enable {timer}"} for timer in TIMERS
     },
+    f"/etc/systemd/system/multi-user.target.wants/{SETTLE_PATH}": {f"Schedule | Enable {SETTLE_PATH}"},
 }
 #: After a restart of the engine health is asked for anew, and setup may have to wait: no change, but pyinfra
 #: counts what takes time as one.

@@ -36,6 +36,9 @@ from loomio_backup.restore_prepare import Preparation
 from loomio_backup.restore_words import question
 from loomio_backup.state import StateDirectory
 
+_REMEMBERED = 20
+"""Backups of what was live that earlier restores made here: "the newest" means none of them."""
+
 __all__ = ["BOTH", "Wish", "run", "within"]
 
 
@@ -77,8 +80,9 @@ class _Restore:
         self._last = restore_journal.load(state.restore_journal)
         self._passed_over: list[PassedOver] = []
         self._stale: str | None = None
-        self._safety = self._unfinished("safety")
-        self._writers = self._unfinished("writers")
+        self._safety = [] if self._last is None else self._last.safety[-_REMEMBERED:]
+        unfinished = self._last is not None and self._last.state != "done"
+        self._writers = list(self._last.writers) if self._last is not None and unfinished else []
 
     def make(self) -> None:
         if self._last is not None and self._last.state == "switching":
@@ -93,11 +97,12 @@ class _Restore:
         self._rings = [(stores[kind], history.objects) for kind, history in histories.items()]
         own = self._catalogue.lineage()
         choice = candidates(self._config, self._wish, stores, histories, own, self._safety)
-        if self._is_done(choice[0], histories):
+        live = self._live_data()
+        # What was restored may have been lost since.
+        if live is not None and self._is_done(choice[0], histories):
             say(f"{choice[0].summary.name} was restored here already, and nothing was backed up since.")
             return
         self._warn_of_staleness(choice[0])
-        live = self._live_data()
         self._ask(choice[0], live)
         self._state.restore_result.unlink(missing_ok=True)
         if live is not None:
@@ -118,11 +123,6 @@ class _Restore:
                 [one.backup for one in self._passed_over],
             )
         finish(self._config, self._state, self._catalogue, journal, self._watch)
-
-    def _unfinished(self, what: str) -> list[str]:
-        """What the journal of a restore says that did not get as far as this one has to."""
-        unfinished = self._last is not None and self._last.state != "done"
-        return list(getattr(self._last, what)) if unfinished else []
 
     def _is_done(self, candidate: Candidate, histories: Mapping[str, History]) -> bool:
         """An unattended restore may simply be started again after it succeeded."""

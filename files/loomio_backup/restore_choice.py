@@ -80,8 +80,7 @@ def candidates(
     safety: Collection[str] = (),
 ) -> list[Candidate]:
     """The backups to try, in this order: all of them newest first, or only the chosen one. `own`: this Pi's
-    history, if it has one. `safety`: those that an interrupted restore made of what was live here; only by
-    name.
+    history, if it has one. `safety`: those that restores made here of what they replaced; only by name.
     """
     rows = merged(list(histories.values()))
     if not rows:

@@ -115,9 +115,8 @@ class Rig:
 
     def restores(self, name: str, store: str) -> None:
         """The backup comes back on the other Pi, equal to what it was made of."""
-        self.fresh.must(
-            *("restore", "--backup", name, "--store", store, "--unattended", "--replace-live-data")
-        )
+        self.fresh.lose_database()
+        self.fresh.must(*("restore", "--backup", name, "--store", store, "--unattended"))
         assert self.content(self.fresh) == self.known[name], f"{name} from {store} is not what was backed up"
         forget_what_was_replaced(self.fresh)
 

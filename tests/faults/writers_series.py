@@ -126,7 +126,8 @@ def run_series(pi: Site, fresh: Site, backups: int, seed: int = 1) -> Outcome:
 
 
 def _compare(pi: Site, fresh: Site, name: str) -> int:
-    fresh.must("restore", "--backup", name, "--unattended", "--replace-live-data")
+    fresh.lose_database()
+    fresh.must("restore", "--backup", name, "--unattended")
     manifest = manifest_of(pi, name)
     for table, rows in manifest.database.tables.items():
         found = int(fresh.sql(f"SELECT count(*) FROM {table}"))

@@ -156,6 +156,11 @@ class Site:
             input=script.encode(),
         )
 
+    def lose_database(self) -> None:
+        """As on a new Pi: there is a database, and nothing in it."""
+        self.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", "postgres")
+        self.sql(f"CREATE DATABASE {DATABASE}", "postgres")
+
     def fill(self) -> None:
         """A little of everything: odd types and names, roles, properties, files of every kind."""
         self.sql(_SAMPLE)

@@ -73,8 +73,8 @@ def test_damage_is_noticed_and_the_backup_before_is_taken(
         # (but each manifest is opened).
         if how == "cut" or (kind == "manifest") == (how == "flip"):
             assert path.name in _fails(old, "check", "--store", "local")
-        new.sql("DROP TABLE IF EXISTS users CASCADE")
-        output = new.must("restore", "--newest", "--unattended", "--replace-live-data")
+        new.lose_database()
+        output = new.must("restore", "--newest", "--unattended")
         assert f"{first} is restored" in output, (kind, output)
         if (kind, how) != ("manifest", "gone"):
             assert path.name in output
@@ -206,7 +206,7 @@ def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next(
             *("--label=com.docker.compose.service=app", "--stop-signal=KILL"),
             *("--entrypoint=sleep", "debian:trixie", "1000"),
         )
-        agent = new.start_agent("restore", "--newest", "--unattended")
+        agent = new.start_agent("restore", "--newest", "--unattended", "--leave-stopped")
         assert agent.stdout is not None
         for said in agent.stdout:
             if said.startswith(line):
@@ -215,7 +215,7 @@ def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next(
         else:
             pytest.fail(f"never said {line!r}")
         agent.communicate(timeout=60)
-        new.must("restore", "--newest", "--unattended")
+        new.must("restore", "--newest", "--unattended", "--leave-stopped")
         assert (new.database_text(), new.files_text()) == wanted
         leftovers = [path.name for path in new.storage.iterdir() if path.name.startswith(".loomio-")]
         assert [name for name in leftovers if not name.startswith(".loomio-before-")] == []
@@ -225,10 +225,10 @@ def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next(
 
 
 def test_no_backup_is_made_of_a_half_restored_pi(old: Site, new: Site) -> None:
-    new.must("restore", "--newest", "--unattended")
+    new.must("restore", "--newest", "--unattended", "--leave-stopped")
     journal = new.root / "state" / "restore-journal.json"
     document = json.loads(journal.read_text())
     journal.write_text(json.dumps(document | {"state": "switching"}))
     assert "was interrupted" in _fails(new, "run")
-    new.must("restore", "--newest", "--unattended")
+    new.must("restore", "--newest", "--unattended", "--leave-stopped")
     new.must("run")

@@ -158,13 +158,19 @@ def test_a_killed_agent_leaves_nothing_that_disturbs_the_next(pi: Site, signal_:
 
 
 def test_two_runs_never_overlap(pi: Site) -> None:
-    pi.big_table(1_000_000)
+    pi.sql("CREATE TABLE locked (n int); INSERT INTO locked VALUES (1)")
+    # So that the first run takes as long as the others need.
+    holder = _psql(pi, "BEGIN; LOCK TABLE locked; SELECT pg_sleep(13); COMMIT;")
+    wait_until(
+        lambda: pi.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'") != "0", "lock"
+    )
     agent = pi.start_agent("run")
     wait_until(lambda: pi.helpers() != [], "the first run under way", every=0.02)
     assert "another one is running (a backup, process" in _fails(pi, "run")
     assert "another one is running" in _fails(pi, "restore", "--newest", "--unattended")
     output, _ = agent.communicate()
     assert agent.returncode == 0, output
+    assert holder.wait() == 0
 
 
 def test_an_empty_database_does_not_follow_a_full_one(pi: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -187,4 +188,6 @@ def test_a_manifest_that_somebody_removed_is_missed(tmp_path: Path, database: Si
         made.remove_from_drive(first["name"] + ".manifest.age")
         output = made.pi.must("run")
         assert f"{first['name']}.manifest.age was stored there, and is gone without this program" in output
-        assert [backup["name"] for backup in made.backups()][1:] == [newest["name"]]
+        listed = made.pi.run("list", "--json")
+        assert (listed.code, first["name"] in listed.err) == (1, True)
+        assert [backup["name"] for backup in json.loads(listed.out)][1:] == [newest["name"]]

@@ -91,7 +91,8 @@ def test_with_the_new_key_alone_every_backup_comes_back(tmp_path: Path, drive: d
         try:
             new.must("restore", "--backup", oldest["name"], "--unattended")
             assert (new.database_text(), new.files_text()) == first
-            new.must("restore", "--newest", "--unattended", "--replace-live-data")
+            new.lose_database()
+            new.must("restore", "--newest", "--unattended")
             assert (new.database_text(), new.files_text()) == second
             new.must("check", "--store", "drive", "--read-data")
             new.must("run")
@@ -150,7 +151,8 @@ def test_after_a_restore_the_files_do_not_travel_again(tmp_path: Path) -> None:
             # The index is written anew, because it is for the new Pi's own key, too.
             assert _kinds(_names(disk) - before) == ["config", "dump", "index", "manifest"]
             before = _names(disk)
-            new.must("restore", "--newest", "--unattended", "--replace-live-data")
+            new.lose_database()
+            new.must("restore", "--newest", "--unattended")
             new.must("run")
             assert _kinds(_names(disk) - before) == ["config", "dump", "manifest"]
         finally:

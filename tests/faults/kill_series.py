@@ -144,7 +144,7 @@ def _steps(total: int, sample: int | None) -> Iterator[int]:
 
 def _recovers(rig: Rig, verb: str, tally: Tally, restore: bool) -> None:
     pinned = {name for name in rig.known if (rig.folder / f"{name}.pin.age").exists()}
-    rig.intact(pinned)
+    rig.intact(pinned, keyring_due=verb == "rotate-key")
     if verb != "run":
         rig.pi.must(verb)
     rig.backup()

@@ -65,7 +65,7 @@ def test_not_for_ever(pi: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = pi.root / "spool"
     spool.mkdir()
     with (
-        pytest.raises(SourceError, match="is still starting up after [1-9] s"),
+        pytest.raises(SourceError, match=r"is still starting up after [1-9] s"),
         opened(pi.config, spool),
     ):
         raise AssertionError("it was let in")
@@ -77,6 +77,6 @@ def test_one_that_does_not_listen_is_named_soon(pi: Site, monkeypatch: pytest.Mo
     docker("restart", "-t", "10", pi.container)
     spool = pi.root / "spool"
     spool.mkdir()
-    with pytest.raises(SourceError, match="does not answer after [1-9] s"), opened(pi.config, spool):
+    with pytest.raises(SourceError, match=r"does not answer after [1-9] s"), opened(pi.config, spool):
         raise AssertionError("it was let in")
     assert pi.helpers() == []

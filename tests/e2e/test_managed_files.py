@@ -105,6 +105,7 @@ def repair_one_by_one(drill: Drill, paths: list[str]) -> None:
     assert Fingerprint.of(pi).containers == before.containers
 
 
+@pytest.mark.timeout(1800)  # a setup for each of some forty files
 def test_each_missing_file_is_put_back_by_its_own_operations(trixie: Drill) -> None:
     paths = managed_files(trixie)
     # Every row but the two of Docker's own repository; the one of the agent's tree has several samples.

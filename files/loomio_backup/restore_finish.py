@@ -37,15 +37,22 @@ def finish(
         # The first backup of the new generation tells an old Pi, should it still live, to stop.
         catalogue.set_lineage(_lineage(journal))
     journal.phases["switch"] = watch.lap("switch")
-    journal.state = "done"
+    journal.state, journal.start_due = "done", bool(journal.writers) and not journal.leave_stopped
     if journal.undoes is None:
         restore_journal.write_result(state.restore_result, journal)
     else:
         state.restore_result.unlink(missing_ok=True)
     restore_journal.save(state.restore_journal, journal)
     _say_done(journal)
-    if journal.writers and not journal.leave_stopped:
-        start_stack(config)
+    if journal.start_due:
+        start(config, state, journal)
+
+
+def start(config: Config, state: StateDirectory, journal: Journal) -> None:
+    """Start the stack whose containers a restore removed. Raises RestoreError; it stays due then."""
+    start_stack(config)
+    journal.start_due = False
+    restore_journal.save(state.restore_journal, journal)
 
 
 def _lineage(journal: Journal) -> Lineage:

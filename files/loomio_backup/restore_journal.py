@@ -77,6 +77,7 @@ class Journal(BaseModel):
     whoever asked for it starts the app. safety: backups of what was live, made on the way: not what is wanted
     when the newest is. undoes: the backup whose restore this takes back. stack: what the backup ran with.
     compared: sentences. keeps_lineage: it is no backup of a lineage, so this Pi's own stays.
+    start_due: all is done but the start of the stack.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -87,6 +88,7 @@ class Journal(BaseModel):
     parts: tuple[Part, ...] = BOTH
     undoes: str | None = None
     leave_stopped: bool = False
+    start_due: bool = False
     safety: list[str] = []
     passed_over: list[PassedOver] = []
     stale: str | None = None
@@ -137,7 +139,7 @@ def save(path: Path, journal: Journal) -> None:
     """Make the journal durable before going on; the marker is there for as long as something is to be
     done."""
     marker = path.with_name(MARKER)
-    unfinished = journal.state in ("preparing", "clearing", "switching")
+    unfinished = journal.state in ("preparing", "clearing", "switching") or journal.start_due
     if unfinished:
         marker.touch(mode=0o600)
     text = json.dumps(journal.model_dump(mode="json"), indent=1) + "\n"

@@ -12,7 +12,7 @@ from loomio_backup.credentials import Credentials
 from loomio_backup.progress import Stopwatch, say
 from loomio_backup.restore_choice import Wish
 from loomio_backup.restore_files import remove_staged
-from loomio_backup.restore_finish import finish
+from loomio_backup.restore_finish import finish, start
 from loomio_backup.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 
@@ -22,6 +22,10 @@ def run(config: Config, credentials: Credentials) -> int:
     state = StateDirectory(config.state_directory)
     with state.locked("settling a restore", wait=True), Catalogue(state.catalogue) as catalogue:
         journal = restore_journal.load(state.restore_journal)
+        if journal is not None and journal.start_due:
+            say(f"{journal.backup} is in its place, and the stack was not started yet")
+            start(config, state, journal)
+            return 0
         if journal is None or journal.state in ("done", "left"):
             (state.path / restore_journal.MARKER).unlink(missing_ok=True)
             say("no restore was left half-done")

@@ -28,7 +28,9 @@ class StateDirectory:
 
     @property
     def spool(self) -> Path:
-        """Objects on their way to the stores; never holds plain data."""
+        """Objects on their way to the stores. Plain data only while a person has one table extracted, below a
+        directory of ours; whatever a killed run leaves goes with the next one.
+        """
         return self.path / "spool"
 
     @property

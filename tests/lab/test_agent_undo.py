@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from .agent_site import DATABASE, Site, site
+from .docker import docker
 
 pytestmark = pytest.mark.lab
 
@@ -170,3 +171,19 @@ def test_streaming_reads_the_whole_backup_before_anything_goes(tmp_path: Path) -
         refused = pi.run(*RESTORE, "--backup", name, "--streaming")
         assert (refused.code, "Nothing live was changed" in refused.err) == (1, True)
         assert state(pi) == live
+
+
+def test_a_stack_that_was_not_started_stays_due(tmp_path: Path) -> None:
+    with site(tmp_path / "pi", "agent-due", local=tmp_path / "disk") as pi:
+        pi.fill()
+        pi.must("run")
+        docker(
+            *("run", "-d", f"--label=com.docker.compose.project={pi.project}"),
+            *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
+            *("debian:trixie", "1000"),
+        )
+        # There is no Compose file here: everything is restored, and nothing can be started.
+        for verb in ((*RESTORE, "--newest"), ("settle",)):
+            outcome = pi.run(*verb)
+            assert (outcome.code, "the stack did not start" in outcome.err) == (1, True), outcome
+            assert (pi.root / "state" / "restore-unsettled").exists()

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .agent_site import DATABASE, Site, site
-from .docker import docker
+from .docker import docker, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -98,9 +98,12 @@ def test_one_part_leaves_the_other_alone(pi: Site, part: str) -> None:
 
 
 def test_the_newest_before_a_time_is_taken(pi: Site) -> None:
-    before = datetime.now(UTC)
+    pi.must("run")
     newest = json.loads(pi.must("list", "--json"))[0]["name"]
     work(pi)
+    # A time is typed in whole seconds: this one is between the two backups.
+    before = datetime.now(UTC) + timedelta(seconds=1)
+    wait_until(lambda: datetime.now(UTC) > before, "the second after")
     pi.must("run")
     for typed in (f"{before:%Y-%m-%d %H:%M:%S}", before.isoformat()):
         pi.must(*RESTORE, "--before", typed)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from inventories.validation import HIDDEN
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import KeyFileError
 
 

@@ -23,7 +23,7 @@ import yaml
 
 from inventories import checks
 from inventories.validation import SettingsError
-from loomio_backup.bundle import parse_env
+from loomio_backup.backup.bundle import parse_env
 
 SECRETS: Mapping[str, str] = {
     "BACKUP_ENCRYPTION_KEY": "encryption.legacy_passphrase",

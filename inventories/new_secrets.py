@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 
 
 def new_text(hosts: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from inventories import checks
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings, display
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 from loomio_backup.errors import CryptoError, KeyFileError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inventories.settings import display
 from inventories.validation import SettingsError
-from loomio_backup import age_passphrase
+from loomio_backup.encryption import age_passphrase
 from loomio_backup.errors import CryptoError, WrongKey
 
 NAME = "secrets.yml.age"

@@ -15,8 +15,8 @@ from inventories.secrets import Secrets, checked
 from inventories.secrets_edit import with_values
 from inventories.settings import Settings, display, load_settings, settings_file
 from inventories.validation import SettingsError
+from loomio_backup.catalogue.manifest import is_manifest
 from loomio_backup.errors import StoreError
-from loomio_backup.manifest import is_manifest
 from loomio_backup.stores.drive import DriveFolder
 
 _BEFORE = """\

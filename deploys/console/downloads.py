@@ -12,11 +12,13 @@ from pathlib import Path
 
 from deploys.console.pieces import Piece, heap
 from deploys.console.pull_histories import Keys
-from loomio_backup import age, clock, crypto, pins
+from loomio_backup import clock
+from loomio_backup.catalogue.manifest import FORMAT, MOST_BYTES, Manifest, unseal
+from loomio_backup.catalogue.objects import hash_file, read_object
+from loomio_backup.encryption import age, crypto
 from loomio_backup.errors import AgentError, DamagedObject, StoreDamaged, StoreNotFound, WrongKey
-from loomio_backup.manifest import FORMAT, MOST_BYTES, Manifest, unseal
-from loomio_backup.objects import hash_file, read_object
 from loomio_backup.progress import Ticker, bytes_text
+from loomio_backup.retention import pins
 from loomio_backup.stores.base import Progress, StoredObject
 from loomio_backup.streams import BlockReader
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploys.console.agent_here import Operator
 from deploys.console.pull import OURS, copy_directory
-from loomio_backup import export
+from loomio_backup.command import export
 from loomio_backup.config import LocalStore, Stores
 
 

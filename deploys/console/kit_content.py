@@ -28,7 +28,7 @@ from inventories.backup_settings import DriveSettings
 from inventories.secrets import Secrets
 from inventories.settings import Settings
 from inventories.validation import SettingsError
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import KeyFileError
 
 KEY, SIGNING = Part("K", "code", 58), Part("S", "code", 52)

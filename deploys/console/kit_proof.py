@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploys.console.pull_histories import Keys as Believed
-from loomio_backup import crypto
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest, ObjectEntry, is_manifest, require_size
+from loomio_backup.catalogue.objects import digests_of
+from loomio_backup.encryption import crypto
+from loomio_backup.encryption.keys import Keys
 from loomio_backup.errors import (
     CheckError,
     CryptoError,
@@ -17,9 +20,6 @@ from loomio_backup.errors import (
     StoreNotFound,
     WrongKey,
 )
-from loomio_backup.keys import Keys
-from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry, is_manifest, require_size
-from loomio_backup.objects import digests_of
 from loomio_backup.progress import say
 from loomio_backup.stores.base import Store, StoredObject
 

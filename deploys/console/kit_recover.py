@@ -24,10 +24,11 @@ from inventories.passphrase import new_passphrase, passphrase
 from inventories.secrets import check_together, checked
 from inventories.settings import Settings, display, load_settings, settings_file
 from inventories.validation import SettingsError, validated
-from loomio_backup import age_passphrase, clock
+from loomio_backup import clock
+from loomio_backup.catalogue.manifest import Manifest
+from loomio_backup.catalogue.objects import read_object
+from loomio_backup.encryption import age_passphrase
 from loomio_backup.errors import CheckError, CryptoError, WrongKey
-from loomio_backup.manifest import Manifest
-from loomio_backup.objects import read_object
 from loomio_backup.progress import say, seconds_text
 
 _TRIES = 5

@@ -10,8 +10,8 @@ from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.secrets_edit import with_values
 from inventories.validation import SettingsError
-from loomio_backup import crypto, keyring
-from loomio_backup.bundle import parse_env
+from loomio_backup.backup.bundle import parse_env
+from loomio_backup.encryption import crypto, keyring
 
 #: Loomio's own secrets by their names in `.env`.
 _APP = {

@@ -11,8 +11,8 @@ from deploys.console import authorize_browser, authorize_device
 from deploys.console.kit_content import Kit
 from inventories.settings import display
 from inventories.validation import SettingsError
+from loomio_backup.catalogue.manifest import is_manifest
 from loomio_backup.config import DriveStore
-from loomio_backup.manifest import is_manifest
 from loomio_backup.stores.base import Store
 from loomio_backup.stores.drive import DriveFolder
 from loomio_backup.stores.local import LocalFolder

@@ -7,7 +7,7 @@ from deploys.console.kit_content import MEANINGS, PARTS, Kit
 from deploys.console.kit_lines import LineError, Sheet
 from inventories.settings import display
 from inventories.validation import SettingsError
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import KeyFileError
 
 _BEFORE = """\

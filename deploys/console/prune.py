@@ -12,9 +12,9 @@ from pathlib import Path
 
 from deploys.console.agent_here import Operator
 from inventories.validation import SettingsError
-from loomio_backup import pinning, pruning
 from loomio_backup.config import Stores
 from loomio_backup.credentials import DRIVE
+from loomio_backup.retention import pinning, pruning
 
 
 def main(arguments: Sequence[str]) -> int:

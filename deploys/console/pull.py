@@ -12,13 +12,16 @@ from deploys.console.pull_histories import Keys, Source
 from deploys.console.pull_ssh import PiStore
 from inventories.settings import display
 from inventories.validation import SettingsError
-from loomio_backup import bundle, clock, crypto, keyring, pruning, recovery_md
+from loomio_backup import clock
+from loomio_backup.backup import bundle, recovery_md
+from loomio_backup.catalogue.manifest import Manifest, is_manifest
+from loomio_backup.catalogue.objects import as_it_is, read_object
 from loomio_backup.config import LocalStore, Stores
 from loomio_backup.credentials import IDENTITY
+from loomio_backup.encryption import crypto, keyring
 from loomio_backup.errors import CryptoError, StoreError
-from loomio_backup.manifest import Manifest, is_manifest
-from loomio_backup.objects import as_it_is, read_object
 from loomio_backup.progress import bytes_text, say, seconds_text
+from loomio_backup.retention import pruning
 from loomio_backup.state import StateDirectory, write_private
 from loomio_backup.stores.drive import DriveFolder
 from loomio_backup.stores.local import LocalFolder

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from deploys.console import pull_histories
 from deploys.console.pull_histories import Histories, Keys, Listing, Source, by_order
-from loomio_backup import clock, pins
+from loomio_backup import clock
+from loomio_backup.catalogue.manifest import PIN_SUFFIX, SUFFIX, Manifest, ObjectEntry
+from loomio_backup.catalogue.objects import hash_file
 from loomio_backup.errors import StoreDamaged, StoreFull, StoreNotFound
-from loomio_backup.manifest import PIN_SUFFIX, SUFFIX, Manifest, ObjectEntry
-from loomio_backup.objects import hash_file
 from loomio_backup.progress import Ticker, bytes_text, say
+from loomio_backup.retention import pins
 from loomio_backup.state import sync_directory
 from loomio_backup.stores.base import StoredObject
 from loomio_backup.stores.local import LocalFolder

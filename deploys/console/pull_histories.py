@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from loomio_backup.crypto import Identity
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest, ObjectEntry, is_manifest, require_size, unseal
+from loomio_backup.catalogue.objects import hash_file
+from loomio_backup.encryption.crypto import Identity
 from loomio_backup.errors import (
     DamagedObject,
     ManifestError,
@@ -21,8 +23,6 @@ from loomio_backup.errors import (
     StoreNotFound,
     WrongKey,
 )
-from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry, is_manifest, require_size, unseal
-from loomio_backup.objects import hash_file
 from loomio_backup.stores.base import Progress, StoredObject, check_name
 from loomio_backup.stores.local import LocalFolder
 

@@ -10,8 +10,8 @@ from deploys.steps.paths import AGENT_COMMAND
 from inventories.settings import display
 from inventories.validation import SettingsError
 from loomio_backup.progress import say
-from loomio_backup.report import refuse_other_file
-from loomio_backup.report_page import MARK
+from loomio_backup.report.report import refuse_other_file
+from loomio_backup.report.report_page import MARK
 from loomio_backup.state import write_private
 
 

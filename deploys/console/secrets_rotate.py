@@ -8,7 +8,7 @@ from inventories.passphrase import passphrase
 from inventories.secrets import Encryption, checked
 from inventories.secrets_edit import with_values
 from inventories.settings import display, load_settings, settings_file
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 
 
 def rotate(path: Path, signing: bool) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pyinfra.api.facts import FactBase
 
-from loomio_backup.postgres import BOOKKEEPING
+from loomio_backup.database.postgres import BOOKKEEPING
 
 # Tables that have rows, but those that say nothing about people's data.
 _QUERY = r"""

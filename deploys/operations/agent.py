@@ -41,11 +41,11 @@ bin/python -m compileall -q "$packages/loomio_backup"
 cat > bin/loomio-backup <<'LAUNCHER'
 #!%ROOT%/versions/%VERSION%/bin/python -I
 import sys
-from loomio_backup.cli import main
+from loomio_backup.command.cli import main
 sys.exit(main())
 LAUNCHER
 chmod 0755 bin/loomio-backup
-bin/python -I -c 'import loomio_backup.cli'
+bin/python -I -c 'import loomio_backup.command.cli'
 contents . > .contents.new && mv .contents.new .contents
 # Power may fail at any moment: the version gets its name when every byte of it is on the disk.
 sync -f .

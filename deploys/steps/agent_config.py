@@ -25,7 +25,6 @@ from inventories.backup_settings import BackupSettings, MonitoringSettings, Rete
 from inventories.secrets import Secrets
 from inventories.settings import Settings
 from loomio_backup import credentials as names
-from loomio_backup import crypto
 from loomio_backup.config import (
     AppDataSource,
     Config,
@@ -37,6 +36,7 @@ from loomio_backup.config import (
     Verify,
     Watch,
 )
+from loomio_backup.encryption import crypto
 
 #: The operator's files by the name that they have on the Pi and in every backup's config object.
 SETTINGS_FILE, SECRETS_FILE, SECRETS_WITHOUT_KEYS = "pi.yml", "secrets.yml.age", "secrets.yml"

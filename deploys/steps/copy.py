@@ -11,10 +11,10 @@ from deploys.console.pull_histories import Keys, by_order
 from deploys.operations.store_upload import Upload, objects_uploaded
 from deploys.steps import agent_config
 from deploys.steps.preflight import Target
-from loomio_backup import crypto
+from loomio_backup.catalogue.manifest import Manifest, is_manifest
+from loomio_backup.encryption import crypto
+from loomio_backup.encryption.keyring import is_keyring
 from loomio_backup.errors import AgentError
-from loomio_backup.keyring import is_keyring
-from loomio_backup.manifest import Manifest, is_manifest
 
 #: So many of the newest backups are brought: one to come back from, and two should it prove to be damaged.
 NEWEST = 3

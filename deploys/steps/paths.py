@@ -4,7 +4,7 @@ disagree.
 
 from pathlib import Path
 
-from loomio_backup import restore_journal
+from loomio_backup.restore import restore_journal
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"

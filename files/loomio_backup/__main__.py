@@ -2,6 +2,6 @@
 
 import sys
 
-from loomio_backup.cli import main
+from loomio_backup.command.cli import main
 
 sys.exit(main())

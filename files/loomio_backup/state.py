@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import AgentError
 from loomio_backup.progress import say
 

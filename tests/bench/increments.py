@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from loomio_backup.manifest import Manifest
+from loomio_backup.catalogue.manifest import Manifest
 from tests.faults.writers_series import manifest_of
 from tests.lab.agent_site import Site, site
 

@@ -50,7 +50,7 @@ MAY_FOLLOW = {"/etc/docker/daemon.json": "Stack | Wait until healthy: every serv
 #: What Debian's packages put below the managed folders is theirs, not setup's.
 OF_PACKAGES = ("/etc/systemd/system/*docker*", "/etc/systemd/system/*containerd*", "/etc/docker/key.json")
 #: Of the agent's thousands of files and of the clone's, these stand for all.
-SAMPLES = ("*/bin/loomio-backup", "*/loomio_backup/backup.py", "*/site-packages/yaml/__init__.py")
+SAMPLES = ("*/bin/loomio-backup", "*/loomio_backup/backup/backup.py", "*/site-packages/yaml/__init__.py")
 
 
 def files(pi: Pi) -> set[str]:

@@ -83,7 +83,7 @@ def phase() -> str:
     frame: FrameType | None = sys._current_frames().get(main)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        if path.parent.name == "loomio_backup" and path.stem in _WORKFLOWS:
+        if path.parent.parent.name == "loomio_backup" and path.stem in _WORKFLOWS:
             name = frame.f_code.co_name
             if not name.startswith("<"):
                 return f"{path.stem}.{name.strip('_')}"
@@ -152,7 +152,8 @@ def _watch_drive(killer: Killer) -> None:
 
 
 def _watch_docker(killer: Killer) -> None:
-    from loomio_backup import docker, psql
+    from loomio_backup import docker
+    from loomio_backup.database import psql
 
     execute, remove = psql.Session.execute, docker.remove_containers
 
@@ -173,7 +174,7 @@ def main() -> int:
     """Run the verb under the plan."""
     killer = Killer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     watch(killer)
-    from loomio_backup import cli
+    from loomio_backup.command import cli
 
     killer.start()
     code = cli.main(sys.argv[2:])

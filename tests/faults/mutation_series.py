@@ -21,17 +21,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from loomio_backup import cli
 from loomio_backup.access import open_stores
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import Reader
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest
+from loomio_backup.catalogue.objects import as_it_is, copy_object
+from loomio_backup.command import cli
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import AgentError, DamagedObject, ManifestError, WrongKey
-from loomio_backup.history import Reader
-from loomio_backup.manifest import SUFFIX, Manifest
-from loomio_backup.objects import as_it_is, copy_object
 from loomio_backup.progress import Ticker
-from loomio_backup.restore_choice import Wish, candidates, read_histories
-from loomio_backup.restore_fetch import Fetcher
+from loomio_backup.restore.restore_choice import Wish, candidates, read_histories
+from loomio_backup.restore.restore_fetch import Fetcher
 from loomio_backup.state import StateDirectory
 from tests.lab.agent_site import Site
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loomio_backup import crypto
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest, unseal
 from loomio_backup.config import DriveStore, Watch
-from loomio_backup.manifest import SUFFIX, Manifest, unseal
+from loomio_backup.encryption import crypto
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab import agent_keys
 from tests.lab.agent_site import DATABASE, Site, site

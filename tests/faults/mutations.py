@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from loomio_backup import crypto, keyring
-from loomio_backup.manifest import FORMAT, PIN_SUFFIX, SUFFIX, VERSION, Manifest, payload_of, seal
-from loomio_backup.objects import write_sealed
+from loomio_backup.catalogue.manifest import FORMAT, PIN_SUFFIX, SUFFIX, VERSION, Manifest, payload_of, seal
+from loomio_backup.catalogue.objects import write_sealed
+from loomio_backup.encryption import crypto, keyring
 
 from .mutation_store import World
 

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from loomio_backup import emergency, retention
 from loomio_backup.config import Retention
-from loomio_backup.retention import Backup, Plan, StoreState
+from loomio_backup.monitoring import emergency
+from loomio_backup.retention import retention
+from loomio_backup.retention.retention import Backup, Plan, StoreState
 
 ZONES = ["Etc/UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Kiritimati"]
 START = datetime(2026, 10, 20, tzinfo=UTC)  # five days before the clocks go back in Europe

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 )
 
 from loomio_backup import room
+from loomio_backup.catalogue.manifest import SUFFIX
 from loomio_backup.config import Retention
-from loomio_backup.manifest import SUFFIX
-from loomio_backup.prune import Histories, Report
-from loomio_backup.retention import StoreState
+from loomio_backup.retention.prune import Histories, Report
+from loomio_backup.retention.retention import StoreState
 
 from .retention_decisions import in_doubt, naively_kept, policies
 from .retention_store import Died

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from loomio_backup.catalogue.objects import Digests
 from loomio_backup.errors import StoreConflict, StoreFull, StoreNotFound, StoreUnavailable
-from loomio_backup.objects import Digests
 from loomio_backup.stores.base import Progress, Space, Store, StoredObject, UploadMemory
 
 

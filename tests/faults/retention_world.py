@@ -16,18 +16,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from loomio_backup import clock, crypto, room
-from loomio_backup.catalogue import Catalogue, Lineage
+from loomio_backup import clock, room
+from loomio_backup.catalogue.catalogue import Catalogue, Lineage
+from loomio_backup.catalogue.history import Reader, remember
+from loomio_backup.catalogue.lineage import Found, continued
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest, ObjectEntry, ObjectKind, backup_name, seal
+from loomio_backup.catalogue.objects import Digests
 from loomio_backup.config import Config, DriveStore, LocalStore, Retention, Stores
 from loomio_backup.credentials import Credentials
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import BackupError
-from loomio_backup.history import Reader, remember
-from loomio_backup.lineage import Found, continued
-from loomio_backup.manifest import SUFFIX, Manifest, ObjectEntry, ObjectKind, backup_name, seal
-from loomio_backup.objects import Digests
-from loomio_backup.pins import Pin, Pins, pin_name
-from loomio_backup.prune import Histories, Pruner
-from loomio_backup.retention import Backup, StoreState
+from loomio_backup.retention.pins import Pin, Pins, pin_name
+from loomio_backup.retention.prune import Histories, Pruner
+from loomio_backup.retention.retention import Backup, StoreState
 from loomio_backup.state import StateDirectory
 from tests.unit.agent_samples import manifest as sample_manifest
 from tests.unit.agent_samples import object_entry

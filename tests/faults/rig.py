@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from loomio_backup import crypto
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest, unseal
 from loomio_backup.config import DriveStore, LocalStore, Retention
-from loomio_backup.manifest import SUFFIX, Manifest, unseal
+from loomio_backup.encryption import crypto
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab.agent_site import Site, clean_environment, site
 from tests.lab.drive import DriveEmulator, LabDrive

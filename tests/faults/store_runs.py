@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from loomio_backup.manifest import SUFFIX
+from loomio_backup.catalogue.manifest import SUFFIX
 from loomio_backup.progress import Ticker
 from tests.lab.drive import LabDrive
 

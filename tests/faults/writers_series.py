@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loomio_backup import crypto
-from loomio_backup.manifest import Manifest, unseal
+from loomio_backup.catalogue.manifest import Manifest, unseal
+from loomio_backup.encryption import crypto
 from loomio_backup.progress import Ticker
 from tests.lab.agent_site import Site
 

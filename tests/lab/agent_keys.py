@@ -4,7 +4,7 @@ ones.
 
 from __future__ import annotations
 
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 
 from .agent_site import Site
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loomio_backup import crypto
 from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, Retention, Stores, dump
+from loomio_backup.encryption import crypto
 
 from .docker import LabError, docker, wait_until
 from .images import stack_image

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from loomio_backup import clock
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.manifest import Manifest, backup_name, seal
 from loomio_backup.config import DriveStore, Verify
-from loomio_backup.manifest import Manifest, backup_name, seal
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.drive import DriveFolder
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto, keyring
 from loomio_backup.config import DriveStore
+from loomio_backup.encryption import crypto, keyring
 
 from .agent_keys import rotate
 from .agent_site import Site, site

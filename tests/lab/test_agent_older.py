@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import fernet
+from loomio_backup.encryption import fernet
 from tests.unit.test_agent_older_sql import WHOLE
 
 from .agent_site import Site, site

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import keyring
+from loomio_backup.encryption import keyring
 
 from .agent_site import DATABASE, Site, site
 from .docker import docker

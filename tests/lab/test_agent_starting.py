@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import postgres
-from loomio_backup.database_helper import opened
+from loomio_backup.database import postgres
+from loomio_backup.database.database_helper import opened
 from loomio_backup.errors import SourceError
 
 from .agent_site import Site

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import backup, clock
+from loomio_backup import clock
+from loomio_backup.backup import backup
 from loomio_backup.config import LocalStore, Retention, Stores
 from loomio_backup.credentials import Credentials
 

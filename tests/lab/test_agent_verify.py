@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from loomio_backup import drills
-from loomio_backup.catalogue import Catalogue
-from loomio_backup.drills import Drill
-from loomio_backup.objects import as_it_is
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.objects import as_it_is
+from loomio_backup.drill import drills
+from loomio_backup.drill.drills import Drill
 from loomio_backup.state import StateDirectory
 
 from .agent_pair import Pair

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loomio_backup import clock, watch
+from loomio_backup import clock
 from loomio_backup.config import DriveStore, Watch
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import CatalogueError
+from loomio_backup.monitoring import watch
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.drive import DriveFolder
 from tests.unit.alert_sinks import MailSink, WebSink, mail_sink, web_sink

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from loomio_backup import crypto
-from loomio_backup.manifest import seal, unseal
+from loomio_backup.catalogue.manifest import seal, unseal
+from loomio_backup.encryption import crypto
 
 from .agent_site import Site, site
 from .docker import docker

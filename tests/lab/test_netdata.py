@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import prometheus
+from loomio_backup.monitoring import prometheus
 from tests.unit.status_samples import run, status, store
 
 from . import images

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, clock, drills
-from loomio_backup.drills import Drill
-from loomio_backup.manifest import Manifest
+from loomio_backup import clock
+from loomio_backup.catalogue.manifest import Manifest
+from loomio_backup.command import cli
+from loomio_backup.drill import drills
+from loomio_backup.drill.drills import Drill
 from tests.unit.agent_backups import Shelf, shelf
 
 from .browser import Browser, browser

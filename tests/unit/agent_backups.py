@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from loomio_backup import clock, crypto, fernet
+from loomio_backup import clock
 from loomio_backup.access import open_stores
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.manifest import Manifest, ObjectEntry, ObjectKind, backup_name, seal
+from loomio_backup.catalogue.objects import write_legacy, write_object
 from loomio_backup.config import Config, DriveStore, LocalStore, Stores, dump
 from loomio_backup.credentials import Credentials
-from loomio_backup.manifest import Manifest, ObjectEntry, ObjectKind, backup_name, seal
-from loomio_backup.objects import write_legacy, write_object
+from loomio_backup.encryption import crypto, fernet
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 from tests.lab.drive import DriveEmulator, LabDrive

@@ -5,8 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from loomio_backup.catalogue import Summary
-from loomio_backup.manifest import AppDataContent, DatabaseContent, Manifest, ObjectEntry, ObjectKind, Stack
+from loomio_backup.catalogue.catalogue import Summary
+from loomio_backup.catalogue.manifest import (
+    AppDataContent,
+    DatabaseContent,
+    Manifest,
+    ObjectEntry,
+    ObjectKind,
+    Stack,
+)
 
 MOMENT = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
 

@@ -8,14 +8,15 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from loomio_backup import crypto, incremental, packs
-from loomio_backup.appdata import ScanEntry, text_of
-from loomio_backup.catalogue import Catalogue
-from loomio_backup.incremental import Repacked, Reuse
-from loomio_backup.index import read_index, write_index
-from loomio_backup.manifest import ObjectEntry
-from loomio_backup.objects import read_object
-from loomio_backup.scan import Scan
+from loomio_backup.backup import incremental, packs
+from loomio_backup.backup.appdata import ScanEntry, text_of
+from loomio_backup.backup.incremental import Repacked, Reuse
+from loomio_backup.backup.index import read_index, write_index
+from loomio_backup.backup.scan import Scan
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.manifest import ObjectEntry
+from loomio_backup.catalogue.objects import read_object
+from loomio_backup.encryption import crypto
 
 IDENTITY = crypto.generate_identity()
 IDENTITIES = crypto.parse_identities(IDENTITY)

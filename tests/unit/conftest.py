@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loomio_backup import clock
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
 from tests.lab.drive import DriveEmulator, LabDrive
 
 from .agent_tree import Tree

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inventories.settings import ROOT
-from loomio_backup import age_passphrase
+from loomio_backup.encryption import age_passphrase
 
 PASSPHRASE = "correct horse battery staple"
 SETTINGS = """\

@@ -13,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from inventories.secrets import checked
-from loomio_backup import clock, crypto
-from loomio_backup.manifest import Manifest, ObjectEntry, backup_name, seal
-from loomio_backup.objects import Digests, write_object
-from loomio_backup.postgres import DatabaseProperties
+from loomio_backup import clock
+from loomio_backup.catalogue.manifest import Manifest, ObjectEntry, backup_name, seal
+from loomio_backup.catalogue.objects import Digests, write_object
+from loomio_backup.database.postgres import DatabaseProperties
+from loomio_backup.encryption import crypto
 from loomio_backup.stores.base import Store
 
 from .agent_samples import manifest

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from loomio_backup import clock, crypto
-from loomio_backup.catalogue import Catalogue, Lineage
+from loomio_backup import clock
+from loomio_backup.catalogue.catalogue import Catalogue, Lineage
+from loomio_backup.catalogue.history import History, Reader
+from loomio_backup.catalogue.manifest import Manifest, ObjectEntry, ObjectKind, backup_name, seal
 from loomio_backup.config import Config, DriveStore, LocalStore, Retention, Stores
 from loomio_backup.credentials import Credentials
-from loomio_backup.history import History, Reader
-from loomio_backup.manifest import Manifest, ObjectEntry, ObjectKind, backup_name, seal
-from loomio_backup.pins import Pins
-from loomio_backup.prune import Pruner, Report
+from loomio_backup.encryption import crypto
+from loomio_backup.retention.pins import Pins
+from loomio_backup.retention.prune import Pruner, Report
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store, StoredObject
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from loomio_backup.outlook import Outlook
-from loomio_backup.status import KeyStatus, RunStatus, Status
-from loomio_backup.store_status import StoreStatus
+from loomio_backup.drill.outlook import Outlook
+from loomio_backup.monitoring.status import KeyStatus, RunStatus, Status
+from loomio_backup.monitoring.store_status import StoreStatus
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NEWEST = NOW - timedelta(minutes=50)

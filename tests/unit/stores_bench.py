@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loomio_backup.catalogue.objects import Digests
 from loomio_backup.config import DriveStore
-from loomio_backup.objects import Digests
 from loomio_backup.stores.drive import DriveFolder
 from loomio_backup.stores.patience import Backoff
 from tests.lab.drive import DriveEmulator, LabDrive

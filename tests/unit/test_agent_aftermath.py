@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
-from loomio_backup.aftermath import lacking
-from loomio_backup.catalogue import Summary
+from loomio_backup.catalogue.catalogue import Summary
+from loomio_backup.catalogue.history import History
 from loomio_backup.config import Config, DriveStore, LocalStore, Retention, Stores
-from loomio_backup.freshness import is_drives_turn
-from loomio_backup.history import History
+from loomio_backup.encryption import crypto
+from loomio_backup.monitoring.freshness import is_drives_turn
+from loomio_backup.restore.aftermath import lacking
 
 from .agent_samples import MOMENT, summary
 

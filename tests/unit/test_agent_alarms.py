@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import alarms
-from loomio_backup.alarms import Condition, Tidings
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.monitoring import alarms
+from loomio_backup.monitoring.alarms import Condition, Tidings
 
 START = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from loomio_backup.anomaly import judge
-from loomio_backup.manifest import AppDataContent, DatabaseContent, Manifest, SourceContent
+from loomio_backup.backup.anomaly import judge
+from loomio_backup.catalogue.manifest import AppDataContent, DatabaseContent, Manifest, SourceContent
 
 from .agent_samples import manifest, object_entry
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import packs
-from loomio_backup.appdata import ScanEntry, bytes_of, resolve_roots, text_of
+from loomio_backup.backup import packs
+from loomio_backup.backup.appdata import ScanEntry, bytes_of, resolve_roots, text_of
+from loomio_backup.backup.filereading import HASH_ONLY
+from loomio_backup.backup.index import read_index
 from loomio_backup.config import AppDataSource
 from loomio_backup.errors import DamagedObject, SourceError
-from loomio_backup.filereading import HASH_ONLY
-from loomio_backup.index import read_index
 
 from .agent_limits import no_more_open_files
 from .agent_tree import IDENTITY, RECIPIENTS, Tree

@@ -7,11 +7,11 @@ import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loomio_backup import bundle
-from loomio_backup.bundle import parse_env
-from loomio_backup.dump import Dump
-from loomio_backup.objects import Digests
-from loomio_backup.postgres import DatabaseProperties, Role
+from loomio_backup.backup import bundle
+from loomio_backup.backup.bundle import parse_env
+from loomio_backup.backup.dump import Dump
+from loomio_backup.catalogue.objects import Digests
+from loomio_backup.database.postgres import DatabaseProperties, Role
 
 PROPERTIES = DatabaseProperties(
     owner="loomio",

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from loomio_backup import cli
+from loomio_backup.catalogue.objects import as_it_is
+from loomio_backup.command import cli
 from loomio_backup.config import dump
-from loomio_backup.objects import as_it_is
 from tests.lab.drive import DriveEmulator
 
 from .agent_backups import Shelf, shelf

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.catalogue import Catalogue, Lineage
+from loomio_backup.catalogue.catalogue import Catalogue, Lineage
 from loomio_backup.errors import CatalogueError
 from loomio_backup.stores import StoredObject
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
-from loomio_backup.catalogue import Catalogue, Lineage
-from loomio_backup.check import Verdict, judge
+from loomio_backup.catalogue.catalogue import Catalogue, Lineage
+from loomio_backup.catalogue.check import Verdict, judge
+from loomio_backup.catalogue.history import History
+from loomio_backup.catalogue.lineage import strangers
 from loomio_backup.config import Config, LocalStore, Stores
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import RestoreError
-from loomio_backup.history import History
-from loomio_backup.lineage import strangers
-from loomio_backup.restore_choice import Wish, candidates
+from loomio_backup.restore.restore_choice import Wish, candidates
 from loomio_backup.stores import Store
 from loomio_backup.stores.local import LocalFolder
 

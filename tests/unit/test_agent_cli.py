@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.cli import main
-from loomio_backup.cli_parser import parser
-from loomio_backup.cli_verbs import VERBS
+from loomio_backup.command.cli import main
+from loomio_backup.command.cli_parser import parser
+from loomio_backup.command.cli_verbs import VERBS
 from loomio_backup.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,9 @@ def test_a_plain_checkout_is_enough_to_decrypt(tmp_path: Path) -> None:
 def test_verbs_do_not_load_googles_library() -> None:
     """It costs 40 MB and a second or two on a Pi; decrypt, and a run without Drive, must not pay for it."""
     script = (
-        "import sys; from loomio_backup import cli, backup, restore, check, listing, export, rotate, show; "
+        "import sys; from loomio_backup.command import cli, listing, export, show; "
+        "from loomio_backup.backup import backup; from loomio_backup.restore import restore; "
+        "from loomio_backup.catalogue import check; from loomio_backup.encryption import rotate; "
         "sys.exit(any(name.startswith('googleapiclient') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

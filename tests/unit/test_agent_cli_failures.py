@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
-from loomio_backup.catalogue import Catalogue, Lineage
-from loomio_backup.cli import main, told
+from loomio_backup.catalogue.catalogue import Catalogue, Lineage
+from loomio_backup.catalogue.lineage import Found, continued
+from loomio_backup.catalogue.objects import write_object
+from loomio_backup.command.cli import main, told
 from loomio_backup.config import AppDataSource, Config, LocalStore, Stores, dump
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import CatalogueError
-from loomio_backup.lineage import Found, continued
-from loomio_backup.objects import write_object
 from loomio_backup.state import StateDirectory, write_private
 
 from .agent_samples import summary

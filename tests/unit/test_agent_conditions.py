@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loomio_backup import crypto, prometheus, status_text
-from loomio_backup.alarms import Alarm, Tidings
-from loomio_backup.conditions import conditions, rank, title
 from loomio_backup.config import Config, DriveStore, LocalStore, Stores
-from loomio_backup.status import Status
-from loomio_backup.store_status import FirstCopy, StoreStatus
-from loomio_backup.watch import message
+from loomio_backup.encryption import crypto
+from loomio_backup.monitoring import prometheus, status_text
+from loomio_backup.monitoring.alarms import Alarm, Tidings
+from loomio_backup.monitoring.conditions import conditions, rank, title
+from loomio_backup.monitoring.status import Status
+from loomio_backup.monitoring.store_status import FirstCopy, StoreStatus
+from loomio_backup.monitoring.watch import message
 
 from .status_samples import NEWEST, NOW, run, status, store
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
 from loomio_backup.config import AppDataSource, Config, DriveStore, LocalStore, Stores, dump, load
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import ConfigError
 
 VALID = f"""

@@ -9,22 +9,25 @@ from typing import Any
 
 import pytest
 
-from loomio_backup import bundle, clock, crypto, drill_app, drill_gates, drills, leases
-from loomio_backup.catalogue import Catalogue
-from loomio_backup.conditions import conditions, rank, title
+from loomio_backup import clock
+from loomio_backup.backup import bundle
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import Reader
 from loomio_backup.config import Config, DriveStore, LocalStore, Stores, Verify
 from loomio_backup.credentials import Credentials
+from loomio_backup.database.postgres import DatabaseProperties
 from loomio_backup.docker import Helper
-from loomio_backup.drill_bench import Copy
-from loomio_backup.drill_guard import Guard
-from loomio_backup.drill_status import DrillStatus, Standing, standing
-from loomio_backup.drills import Drill
+from loomio_backup.drill import drill_app, drill_gates, drills, leases
+from loomio_backup.drill.drill_bench import Copy
+from loomio_backup.drill.drill_guard import Guard
+from loomio_backup.drill.drills import Drill
+from loomio_backup.drill.outlook import outlook
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import DrillError
-from loomio_backup.history import Reader
-from loomio_backup.holding import Observer
-from loomio_backup.outlook import outlook
-from loomio_backup.pins import Pins
-from loomio_backup.postgres import DatabaseProperties
+from loomio_backup.monitoring.conditions import conditions, rank, title
+from loomio_backup.monitoring.drill_status import DrillStatus, Standing, standing
+from loomio_backup.retention.holding import Observer
+from loomio_backup.retention.pins import Pins
 from loomio_backup.state import StateDirectory
 
 from .agent_backups import shelf

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import drills
-from loomio_backup.catalogue import Catalogue
-from loomio_backup.drills import Drill, Scope
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.drill import drills
+from loomio_backup.drill.drills import Drill, Scope
 
 from .agent_samples import manifest
 

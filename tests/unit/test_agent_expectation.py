@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, expectation, moment
+from loomio_backup import moment
+from loomio_backup.command import cli
+from loomio_backup.restore import expectation
 
 from .agent_backups import Shelf, shelf
 

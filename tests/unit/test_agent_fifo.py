@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.fifo import FifoReader, FifoWriter, make_fifo
+from loomio_backup.backup.fifo import FifoReader, FifoWriter, make_fifo
 
 
 def _shell(script: str, fifo: Path) -> subprocess.Popen[bytes]:

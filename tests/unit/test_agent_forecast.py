@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from loomio_backup.forecast import Used, forecast
+from loomio_backup.retention.forecast import Used, forecast
 
 START = date(2026, 11, 1)
 GB = 10**9

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
 from loomio_backup.config import Config, DriveStore, LocalStore, Stores, Watch
-from loomio_backup.freshness import GRACE, late_at, next_due
+from loomio_backup.encryption import crypto
+from loomio_backup.monitoring.freshness import GRACE, late_at, next_due
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.catalogue import Catalogue
-from loomio_backup.history import History, Reader, remember
-from loomio_backup.manifest import MOST_BYTES, SUFFIX
-from loomio_backup.objects import as_it_is
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import History, Reader, remember
+from loomio_backup.catalogue.manifest import MOST_BYTES, SUFFIX
+from loomio_backup.catalogue.objects import as_it_is
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 from tests.lab.drive import DriveEmulator, LabDrive

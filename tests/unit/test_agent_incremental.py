@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import filereading, incremental, index, packs
-from loomio_backup.appdata import text_of
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.backup import filereading, incremental, index, packs
+from loomio_backup.backup.appdata import text_of
+from loomio_backup.backup.incremental import Reuse
+from loomio_backup.backup.index import read_index, write_index
+from loomio_backup.backup.scan import Differences, Scan
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.objects import read_object
 from loomio_backup.errors import SourceError
-from loomio_backup.incremental import Reuse
-from loomio_backup.index import read_index, write_index
-from loomio_backup.objects import read_object
-from loomio_backup.scan import Differences, Scan
 
 from .agent_limits import no_more_open_files
 from .agent_tree import IDENTITIES, RECIPIENTS, Tree

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, crypto, keyring, recovery_md
+from loomio_backup.backup import recovery_md
+from loomio_backup.backup.reading import place
+from loomio_backup.catalogue.history import Reader
+from loomio_backup.catalogue.inspection import Inspection
+from loomio_backup.catalogue.objects import as_it_is, write_sealed
+from loomio_backup.command import cli
 from loomio_backup.config import dump
+from loomio_backup.encryption import crypto, keyring
 from loomio_backup.errors import StoreError
-from loomio_backup.history import Reader
-from loomio_backup.inspection import Inspection
-from loomio_backup.objects import as_it_is, write_sealed
-from loomio_backup.reading import place
 from loomio_backup.state import StateDirectory
 from tests.lab.agent_disk import small_disk
 from tests.lab.drive import DriveEmulator, LabDrive

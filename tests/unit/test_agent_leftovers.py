@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.attempt import Attempts
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.backup.attempt import Attempts
+from loomio_backup.backup.publication import Publication
+from loomio_backup.backup.sending import Sender
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import Reader
+from loomio_backup.catalogue.manifest import Manifest, ObjectEntry, ObjectKind
+from loomio_backup.catalogue.objects import as_it_is
 from loomio_backup.config import DriveStore
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import BackupError
-from loomio_backup.history import Reader
-from loomio_backup.leftovers import Leftovers
-from loomio_backup.manifest import Manifest, ObjectEntry, ObjectKind
-from loomio_backup.objects import as_it_is
-from loomio_backup.publication import Publication
-from loomio_backup.sending import Sender
+from loomio_backup.retention.leftovers import Leftovers
 from loomio_backup.state import StateDirectory
 from tests.lab.drive import DriveEmulator, LabDrive
 

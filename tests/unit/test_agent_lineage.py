@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from loomio_backup.catalogue import Lineage
+from loomio_backup.catalogue.catalogue import Lineage
+from loomio_backup.catalogue.lineage import (
+    Found,
+    continued,
+    is_lost,
+    refuse_empty_sources,
+    refuse_sudden_emptiness,
+)
+from loomio_backup.catalogue.manifest import AppDataContent, DatabaseContent, SourceContent
 from loomio_backup.errors import BackupError
-from loomio_backup.lineage import Found, continued, is_lost, refuse_empty_sources, refuse_sudden_emptiness
-from loomio_backup.manifest import AppDataContent, DatabaseContent, SourceContent
 
 from .agent_samples import manifest, summary
 

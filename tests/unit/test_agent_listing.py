@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, pinning
+from loomio_backup.command import cli
+from loomio_backup.retention import pinning
 
 from .agent_backups import Shelf, shelf
 

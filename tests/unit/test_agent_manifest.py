@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
+from loomio_backup.catalogue.manifest import backup_name, is_manifest, parse, payload_of, seal, unseal
+from loomio_backup.catalogue.objects import write_sealed
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import DamagedObject, ManifestError, SignatureError, WrongKey
-from loomio_backup.manifest import backup_name, is_manifest, parse, payload_of, seal, unseal
-from loomio_backup.objects import write_sealed
 
 from .agent_samples import MOMENT, manifest
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from loomio_backup import mail, notify
 from loomio_backup.credentials import Credentials
 from loomio_backup.errors import ConfigError
-from loomio_backup.mail import MailAccount, MailFailed
-from loomio_backup.notify import Alerts, Message
+from loomio_backup.monitoring import mail, notify
+from loomio_backup.monitoring.mail import MailAccount, MailFailed
+from loomio_backup.monitoring.notify import Alerts, Message
 
 from .alert_sinks import USER, certificate_for_loopback, mail_sink, web_sink
 
@@ -129,7 +129,7 @@ def test_apprise_tells_nobody_else(
 def test_the_libraries_say_nothing_of_their_own_either() -> None:
     # In a process of its own: pytest listens to all logging, and so keeps the last resort from printing it.
     script = f"""if True:
-        from loomio_backup import notify
+        from loomio_backup.monitoring import notify
         alerts = notify.Alerts(
             urls=["json://token-one:hunter2@127.0.0.1:{CLOSED}/path-secret", "nonsense://token-two",
                   "tgram://token-3", "token-4"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomio_backup.older_sql import Survey
+from loomio_backup.restore.older_sql import Survey
 
 WHOLE = rb"""-- PostgreSQL database dump
 SET statement_timeout = 0;

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.backup.replication import Replication
+from loomio_backup.backup.sending import Sender
+from loomio_backup.backup.sources import NotToBeHad, Sources
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import Reader, remember
+from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.errors import StoreError
-from loomio_backup.history import Reader, remember
-from loomio_backup.manifest import Manifest
-from loomio_backup.replication import Replication
-from loomio_backup.sending import Sender
-from loomio_backup.sources import NotToBeHad, Sources
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 from tests.lab.drive import DriveEmulator, LabDrive

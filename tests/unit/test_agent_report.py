@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli
-from loomio_backup.forecast import Used
-from loomio_backup.report_charts import bars, course
-from loomio_backup.report_data import Gap, gaps
+from loomio_backup.command import cli
+from loomio_backup.report.report_charts import bars, course
+from loomio_backup.report.report_data import Gap, gaps
+from loomio_backup.retention.forecast import Used
 from tests.lab.drive import DriveEmulator
 
 from .agent_backups import Shelf, shelf

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from loomio_backup.catalogue.manifest import ObjectEntry
 from loomio_backup.errors import DamagedObject, RestoreError
-from loomio_backup.manifest import ObjectEntry
-from loomio_backup.restore_fetch import Fetcher
+from loomio_backup.restore.restore_fetch import Fetcher
 from loomio_backup.stores import Store
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.agent_disk import small_disk

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import packs
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.backup import packs
+from loomio_backup.backup.index import write_index
+from loomio_backup.backup.scan import Scan
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.objects import read_object
 from loomio_backup.errors import DamagedObject, RestoreError
-from loomio_backup.index import write_index
-from loomio_backup.objects import read_object
-from loomio_backup.restore_files import Staging, remove_staged
-from loomio_backup.restore_switch import switch_files
-from loomio_backup.scan import Scan
+from loomio_backup.restore.restore_files import Staging, remove_staged
+from loomio_backup.restore.restore_switch import switch_files
 
 from .agent_tree import IDENTITIES, RECIPIENTS, Tree
 

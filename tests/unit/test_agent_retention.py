@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from loomio_backup import emergency, retention
 from loomio_backup.config import Retention
-from loomio_backup.retention import Backup, Plan, StoreState
+from loomio_backup.monitoring import emergency
+from loomio_backup.retention import retention
+from loomio_backup.retention.retention import Backup, Plan, StoreState
 
 NOTHING = Retention(hourly=0, daily=0, weekly=0, monthly=0, yearly=0)
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday

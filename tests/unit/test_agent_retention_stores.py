@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from loomio_backup import clock
-from loomio_backup.catalogue import Lineage
+from loomio_backup.catalogue.catalogue import Lineage
+from loomio_backup.catalogue.manifest import SUFFIX, Manifest
 from loomio_backup.errors import StoreAppendOnly, StoreUnavailable
-from loomio_backup.manifest import SUFFIX, Manifest
-from loomio_backup.pins import Pin, pin_name
-from loomio_backup.prune import Pruner
+from loomio_backup.retention.pins import Pin, pin_name
+from loomio_backup.retention.prune import Pruner
 from loomio_backup.stores import Store, StoredObject
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive

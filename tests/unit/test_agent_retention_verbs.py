@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, clock, config
-from loomio_backup.manifest import Manifest
-from loomio_backup.objects import as_it_is
-from loomio_backup.pins import MOST_BYTES, pin_name
-from loomio_backup.restore_journal import Journal, save
+from loomio_backup import clock, config
+from loomio_backup.catalogue.manifest import Manifest
+from loomio_backup.catalogue.objects import as_it_is
+from loomio_backup.command import cli
+from loomio_backup.restore.restore_journal import Journal, save
+from loomio_backup.retention.pins import MOST_BYTES, pin_name
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto, keyring, rotate
 from loomio_backup.access import open_stores
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.manifest import ObjectEntry, seal
+from loomio_backup.catalogue.objects import as_it_is
 from loomio_backup.config import Config, DriveStore, LocalStore, Stores
 from loomio_backup.credentials import Credentials
+from loomio_backup.encryption import crypto, keyring, rotate
+from loomio_backup.encryption.keys import Keys
+from loomio_backup.encryption.rotate import replaced, report
 from loomio_backup.errors import AgentError, KeyringError
-from loomio_backup.keys import Keys
-from loomio_backup.manifest import ObjectEntry, seal
-from loomio_backup.objects import as_it_is
-from loomio_backup.rotate import replaced, report
 from loomio_backup.state import StateDirectory
 from tests.lab.drive import DriveEmulator, LabDrive
 

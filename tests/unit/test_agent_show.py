@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import cli, crypto, keyring
+from loomio_backup.command import cli
 from loomio_backup.config import dump
+from loomio_backup.encryption import crypto, keyring
 from tests.lab.drive import DriveEmulator, LabDrive
 
 from .agent_backups import Shelf, shelf

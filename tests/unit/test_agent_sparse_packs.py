@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from loomio_backup import incremental, packs
+from loomio_backup.backup import incremental, packs
 
 from .agent_tree import Tree
 

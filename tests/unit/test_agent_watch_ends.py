@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import alert_test, watch
 from loomio_backup.config import Watch
 from loomio_backup.errors import AgentError
-from loomio_backup.status import UNSENT
+from loomio_backup.monitoring import alert_test, watch
+from loomio_backup.monitoring.status import UNSENT
 
 from .agent_backups import Shelf, shelf
 from .alert_sinks import WebSink, web_sink

@@ -13,11 +13,11 @@ from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.settings import Settings
 from inventories.validation import validated
-from loomio_backup import pinning
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import Reader, remember
 from loomio_backup.config import Config, Stores
 from loomio_backup.errors import RetentionError, StoreAppendOnly
-from loomio_backup.history import Reader, remember
+from loomio_backup.retention import pinning
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores.drive import DriveFolder
 from tests.lab.drive import DriveEmulator, LabDrive

@@ -17,9 +17,9 @@ from inventories.secrets import checked
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto, keyring
+from loomio_backup.catalogue.manifest import MOST_BYTES, SUFFIX, seal
+from loomio_backup.encryption import crypto, keyring
 from loomio_backup.errors import ConfigError, StoreFull, StoreUnavailable
-from loomio_backup.manifest import MOST_BYTES, SUFFIX, seal
 from loomio_backup.stores import base
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.drive import DriveEmulator, LabDrive

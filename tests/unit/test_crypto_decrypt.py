@@ -19,13 +19,14 @@ import psutil
 import pyrage
 import pytest
 
-from loomio_backup import age_passphrase, crypto, fernet, objects
+from loomio_backup.catalogue import objects
+from loomio_backup.encryption import age_passphrase, crypto, fernet
 from tests.lab.docker import wait_until
 
 VECTORS = Path(__file__).parent / "vectors"
 VECTOR = VECTORS / "loomio_backup_20240115_120000.sql.enc"
 PASSPHRASE = "5f0c9a7e3b1d4c2286ad90e1b7c34f58d1e2a3b4c5d6e7f8091a2b3c4d5e6f70"
-PROGRAM = [sys.executable, "-m", "loomio_backup.cli", "decrypt"]
+PROGRAM = [sys.executable, "-m", "loomio_backup.command.cli", "decrypt"]
 CONTENT = os.urandom(150_000)
 
 
@@ -334,7 +335,7 @@ def test_200_mb_in_constant_memory(bench: Bench, kind: str) -> None:
     # VmHWM, unlike ru_maxrss, is not inherited from the process that started the program.
     (bench.path / "program.py").write_text("""
 import atexit, sys
-from loomio_backup.cli import main
+from loomio_backup.command.cli import main
 atexit.register(lambda: print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]))
 sys.exit(main())
 """)

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loomio_backup import fernet
+from loomio_backup.encryption import fernet
 from loomio_backup.errors import DamagedObject
 from loomio_backup.streams import BLOCK
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto, keyring
-from loomio_backup.catalogue import Catalogue
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.history import Reader
+from loomio_backup.catalogue.manifest import seal
 from loomio_backup.config import Config, LocalStore, Stores
 from loomio_backup.credentials import Credentials
-from loomio_backup.history import Reader
-from loomio_backup.keys import Keys, needed
-from loomio_backup.manifest import seal
+from loomio_backup.encryption import crypto, keyring
+from loomio_backup.encryption.keys import Keys, needed
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import StoredObject
 from loomio_backup.stores.local import LocalFolder

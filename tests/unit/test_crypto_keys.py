@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import KeyFileError, SignatureError
 
 

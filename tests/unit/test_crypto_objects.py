@@ -14,7 +14,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loomio_backup import crypto, objects
+from loomio_backup.catalogue import objects
+from loomio_backup.encryption import crypto
 from loomio_backup.errors import DamagedObject, KeyFileError, WrongKey
 
 IDENTITY = crypto.generate_identity()
@@ -123,7 +124,7 @@ def test_a_full_disk_leaves_nothing_and_stops_the_threads(tmp_path: Path) -> Non
     before = threading.active_count()
     code = """
 import io, os, pathlib, resource, signal, sys
-from loomio_backup import objects
+from loomio_backup.catalogue import objects
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 path = pathlib.Path(sys.argv[1])
@@ -241,7 +242,8 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     """400 MB of each kind of data, written and read."""
     code = """
 import os, pathlib, sys
-from loomio_backup import crypto, objects
+from loomio_backup.catalogue import objects
+from loomio_backup.encryption import crypto
 identity = crypto.generate_identity()
 recipient, keys = crypto.recipient_of(identity), crypto.parse_identities(identity)
 class Source:

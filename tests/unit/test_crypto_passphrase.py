@@ -8,7 +8,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from loomio_backup import age_passphrase
+from loomio_backup.encryption import age_passphrase
 from loomio_backup.errors import CryptoError, DamagedObject, WrongKey
 from tests.unit.operator_desk import converse
 

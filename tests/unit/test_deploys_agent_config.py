@@ -8,7 +8,8 @@ import yaml
 
 from deploys.steps import agent_config
 from inventories.secrets import checked
-from loomio_backup import config, crypto, keyring
+from loomio_backup import config
+from loomio_backup.encryption import crypto, keyring
 
 from . import deploys_desk as desk
 

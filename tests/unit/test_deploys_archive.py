@@ -25,10 +25,10 @@ def test_holds_the_package_and_its_lock_and_nothing_else(tmp_path: Path) -> None
     with tarfile.open(fileobj=io.BytesIO(archive.content)) as tar:
         names = tar.getnames()
     assert "agent.txt" in names
-    assert "loomio_backup/cli.py" in names
+    assert "loomio_backup/command/cli.py" in names
     assert "loomio_backup/stores/drive.py" in names
     others = [name for name in names if not name.endswith(".py")]
-    assert sorted(others) == ["agent.txt", "loomio_backup/report.html.j2"]
+    assert sorted(others) == ["agent.txt", "loomio_backup/report/report.html.j2"]
 
 
 def test_the_same_files_give_the_same_archive(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_the_same_files_give_the_same_archive(tmp_path: Path) -> None:
 def test_any_change_gives_another_version(tmp_path: Path) -> None:
     package, requirements = copied(tmp_path)
     versions = {agent_archive.build(package, requirements).version}
-    (package / "cli.py").write_bytes((package / "cli.py").read_bytes() + b"# more\n")
+    (package / "clock.py").write_bytes((package / "clock.py").read_bytes() + b"# more\n")
     versions.add(agent_archive.build(package, requirements).version)
     (package / "new.py").write_text("")
     versions.add(agent_archive.build(package, requirements).version)

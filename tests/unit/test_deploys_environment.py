@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deploys.steps import dotenv, environment
 from deploys.steps.dotenv import DotenvError
-from loomio_backup.bundle import parse_env
+from loomio_backup.backup.bundle import parse_env
 
 from . import deploys_desk as desk
 

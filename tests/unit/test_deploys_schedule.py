@@ -25,7 +25,7 @@ from deploys.steps.paths import (
     WATCH_SERVICE,
 )
 from deploys.steps.preflight import Target
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 from tests.fake.scripted import FRESH
 
 from . import deploys_desk as desk

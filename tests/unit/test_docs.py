@@ -19,7 +19,7 @@ from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.settings import ROOT, Settings
 from inventories.validation import validated
-from loomio_backup import cli_parser, cli_verbs
+from loomio_backup.command import cli_parser, cli_verbs
 from tests import handbook
 from tests.handbook import Block
 from tests.lab.drill.editor import merge

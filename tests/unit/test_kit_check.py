@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploys.console.secrets_rotate import rotated
 from inventories.secrets import checked
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 from tests.unit import operator_desk
 from tests.unit.kit_bench import Old, new_computer, sentence, type_kit
 from tests.unit.operator_desk import Desk

@@ -10,7 +10,7 @@ import zxingcpp
 from deploys.console.kit_content import PARTS, Kit
 from deploys.console.kit_lines import Sheet
 from inventories.settings import load_settings
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from tests.unit.kit_bench import FOLDER, Old
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS
 

@@ -16,7 +16,8 @@ from inventories.secrets import Secrets, checked
 from inventories.secrets_edit import with_values
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import clock, crypto
+from loomio_backup import clock
+from loomio_backup.encryption import crypto
 from tests.unit.kit_bench import Old
 from tests.unit.operator_desk import SETTINGS, Desk
 

@@ -17,7 +17,7 @@ from inventories.secrets import Secrets, checked
 from inventories.secrets_file import decrypted
 from inventories.settings import ROOT, load_settings
 from inventories.validation import SettingsError
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 from tests.unit import operator_desk
 from tests.unit.kit_bench import EMAIL, Old, sentence, type_kit
 from tests.unit.operator_desk import PASSPHRASE, Desk

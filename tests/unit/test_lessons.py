@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from inventories.settings import ROOT
-from loomio_backup import cli
+from loomio_backup.catalogue.manifest import ObjectEntry
+from loomio_backup.command import cli
 from loomio_backup.config import dump
-from loomio_backup.manifest import ObjectEntry
 from loomio_backup.state import StateDirectory
 from tests import handbook
 from tests.lab.agent_memory import peak_pss

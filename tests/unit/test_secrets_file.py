@@ -15,7 +15,7 @@ from inventories.new_secrets import new_text
 from inventories.secrets import Alerts, Secrets, check_together, checked, load_secrets
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS
 
 TEXT = new_text(["loomio"])

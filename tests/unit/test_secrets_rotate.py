@@ -11,7 +11,7 @@ from inventories.secrets import checked
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings
 from inventories.validation import SettingsError, validated
-from loomio_backup import crypto, keyring
+from loomio_backup.encryption import crypto, keyring
 from tests.unit import operator_desk
 from tests.unit.operator_desk import PASSPHRASE, SETTINGS, Desk
 

@@ -17,7 +17,7 @@ from inventories import hosts
 from inventories.settings import Settings
 from inventories.validation import known_keys
 from loomio_backup import config as agent
-from loomio_backup import crypto
+from loomio_backup.encryption import crypto
 from tests.fake.scripted import FRESH
 
 from . import deploys_desk as desk

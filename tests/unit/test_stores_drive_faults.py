@@ -352,7 +352,7 @@ _PEAK = """
 import json, re, sys
 from pathlib import Path
 from loomio_backup.config import DriveStore
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.catalogue.objects import Digests, hash_file
 from loomio_backup.stores.drive import DriveFolder
 settings, secret, folder, size = json.loads(sys.stdin.read())
 source, target = Path(folder) / f"source-{size}", Path(folder) / "target"

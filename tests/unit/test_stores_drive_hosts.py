@@ -24,7 +24,7 @@ WORKFLOW = """
 import hashlib, json, sys
 from pathlib import Path
 from loomio_backup.config import DriveStore
-from loomio_backup.objects import Digests
+from loomio_backup.catalogue.objects import Digests
 from loomio_backup.stores.drive import DriveFolder
 settings, secret, folder = json.loads(sys.stdin.read())
 store = DriveFolder(DriveStore(**settings), secret)

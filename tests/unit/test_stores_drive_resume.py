@@ -28,7 +28,7 @@ _PUT = """
 import json, sys
 from pathlib import Path
 from loomio_backup.config import DriveStore
-from loomio_backup.objects import Digests, hash_file
+from loomio_backup.catalogue.objects import Digests, hash_file
 from loomio_backup.stores.drive import DriveFolder
 from tests.unit.stores_bench import FileMemory
 settings, secret, source, object_id, memory = json.loads(sys.stdin.read())

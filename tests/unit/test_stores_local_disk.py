@@ -220,7 +220,7 @@ def test_a_file_system_with_small_files_only(tmp_path: Path, made: Sample) -> No
 _PUT = """
 import sys
 from pathlib import Path
-from loomio_backup.objects import as_it_is
+from loomio_backup.catalogue.objects import as_it_is
 from loomio_backup.stores.local import LocalFolder
 source, folder = Path(sys.argv[1]), Path(sys.argv[2])
 store = LocalFolder(folder)

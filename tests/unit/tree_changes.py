@@ -15,11 +15,12 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from loomio_backup import clock, incremental
-from loomio_backup.appdata import bytes_of
-from loomio_backup.catalogue import Catalogue
-from loomio_backup.index import read_index, write_index
-from loomio_backup.objects import read_object
+from loomio_backup import clock
+from loomio_backup.backup import incremental
+from loomio_backup.backup.appdata import bytes_of
+from loomio_backup.backup.index import read_index, write_index
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.catalogue.objects import read_object
 
 from .agent_tree import IDENTITIES, RECIPIENTS, Tree
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from loomio_backup.errors import StoreError
 
 if TYPE_CHECKING:
-    from loomio_backup.objects import Digests
+    from loomio_backup.catalogue.objects import Digests
 
 # Called with the bytes of this object done so far; may go back when an upload or download has to start over.
 Progress = Callable[[int], None]

@@ -28,7 +28,7 @@ from loomio_backup.stores.drive_folder import Folder, FolderFinder
 from loomio_backup.stores.patience import Backoff
 
 if TYPE_CHECKING:
-    from loomio_backup.objects import Digests
+    from loomio_backup.catalogue.objects import Digests
     from loomio_backup.stores.drive_client import DriveClient
 
 

@@ -17,7 +17,7 @@ from loomio_backup.stores.drive_errors import Refused, sentence
 from loomio_backup.stores.drive_folder import FOLDER_TYPE, Folder, FolderFinder, quoted
 
 if TYPE_CHECKING:
-    from loomio_backup.objects import Digests
+    from loomio_backup.catalogue.objects import Digests
     from loomio_backup.stores.drive_client import DriveClient
 
 _FIELDS = "id,name,size,md5Checksum,sha256Checksum,createdTime,trashed"

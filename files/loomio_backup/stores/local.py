@@ -21,7 +21,7 @@ from loomio_backup.stores import disk, probe
 from loomio_backup.stores.base import Progress, Space, StoredObject, UploadMemory, check_name, check_source
 
 if TYPE_CHECKING:
-    from loomio_backup.objects import Digests
+    from loomio_backup.catalogue.objects import Digests
 
 _BLOCK = 1024 * 1024
 

@@ -4,8 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from loomio_backup.catalogue.objects import as_it_is
 from loomio_backup.errors import StoreDamaged
-from loomio_backup.objects import as_it_is
 from loomio_backup.stores.base import Store
 
 NAME = "loomio_backup_probe"

@@ -1,0 +1,1 @@
+"""One backup: what is read, how it is packed and encrypted, and how it is published."""

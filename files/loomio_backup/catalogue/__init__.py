@@ -1,0 +1,1 @@
+"""What the stores hold, as far as this Pi knows: manifests, histories, objects and their checks."""

@@ -1,0 +1,1 @@
+"""The drill: a backup restored where it can touch nothing, and compared."""

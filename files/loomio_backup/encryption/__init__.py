@@ -1,0 +1,1 @@
+"""Keys and what they encrypt: age, the guide's Fernet, keyrings, rotation, a lent key."""

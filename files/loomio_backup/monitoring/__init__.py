@@ -1,0 +1,1 @@
+"""How the backups are, and who is told."""

@@ -1,0 +1,1 @@
+"""One restore: chosen, prepared beside the live data, switched to, and undone when asked."""

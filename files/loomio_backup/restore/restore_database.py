@@ -1,0 +1,192 @@
+"""The database comes back beside the live one: made, filled, counted. Nothing live is touched here."""
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from loomio_backup.backup.bundle import Bundle
+from loomio_backup.backup.fifo import FifoWriter, make_fifo
+from loomio_backup.catalogue.manifest import Manifest
+from loomio_backup.catalogue.objects import copy_object
+from loomio_backup.database import postgres
+from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Role
+from loomio_backup.database.psql import Session, identifier, literal, session
+from loomio_backup.docker import WORK, Helper
+from loomio_backup.errors import DamagedObject, RestoreError
+from loomio_backup.progress import Ticker, bytes_text, say
+from loomio_backup.restore.restore_fetch import Fetcher
+from loomio_backup.streams import Sink
+
+_Result = TypeVar("_Result")
+NEW_PREFIX = "loomio_restore_"
+
+_RESTORE = f"""
+{{
+  pg_restore --exit-on-error --no-password -d "$1"
+  status=$?
+  test $status -ne 0 || cat >/dev/null
+  exit $status
+}} <{WORK}/restore
+"""
+
+# Settings whose value is a list that PostgreSQL keeps quoted already.
+_LISTS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "temp_tablespaces",
+}
+
+
+def has_tables(helper: Helper, database: str) -> bool:
+    """Whether a database exists and has user tables."""
+    with session(helper, MAINTENANCE_DATABASE) as sql:
+        if not postgres.database_exists(sql, database):
+            return False
+    with session(helper, database) as sql:
+        return bool(postgres.table_names(sql))
+
+
+def drop_leftovers(helper: Helper) -> None:
+    """Drop databases that an interrupted restore left beside the live one."""
+    with session(helper, MAINTENANCE_DATABASE) as sql:
+        pattern = literal(f"^{NEW_PREFIX}[0-9a-f]{{8}}$")
+        query = f"SELECT to_json(datname) FROM pg_catalog.pg_database WHERE datname ~ {pattern}"  # noqa: S608
+        for name in list(sql.rows(query)):
+            sql.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
+
+
+def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle, fetcher: Fetcher) -> None:
+    """Make the database `new`, fill it from the dump, and compare every table's rows with the manifest.
+
+    Raises DamagedObject when the dump is not what it should be, RestoreError when the server cannot take it.
+    """
+    with session(helper, MAINTENANCE_DATABASE) as sql:
+        _refuse_older_server(sql, manifest)
+        _make_roles(sql, bundle.roles)
+        make_database(sql, new, bundle.properties)
+    _fill(helper, new, manifest, fetcher)
+    _compare(helper, new, manifest)
+
+
+def _refuse_older_server(sql: Session, manifest: Manifest) -> None:
+    version, number = postgres.server_version(sql)
+    if number // 10000 < manifest.database.server_version_num // 10000:
+        raise RestoreError(
+            f"{manifest.name} was made by PostgreSQL {manifest.database.postgresql_version}, but this Pi "
+            f"runs {version}, which is older. Nothing was changed. "
+            "Set stack.images.postgres to the backup's version."
+        )
+
+
+def _make_roles(sql: Session, roles: Sequence[Role]) -> None:
+    # Password hashes are on their way: keep them out of the server's log.
+    sql.execute("SET log_statement = 'none'; SET log_min_duration_statement = -1")
+    sql.execute("SET log_min_error_statement = 'panic'")
+    present = set(sql.rows("SELECT to_json(rolname) FROM pg_catalog.pg_roles"))
+    missing = [role for role in roles if role.name not in present]
+    for role in missing:
+        say(f"database: making the role {role.name}")
+        sql.execute(role.create)
+    for role in missing:
+        for grant in role.grants:
+            sql.execute(grant)
+
+
+def make_database(sql: Session, name: str, properties: DatabaseProperties) -> None:
+    """Make an empty database with these properties."""
+    statement = (
+        f"CREATE DATABASE {identifier(name)} TEMPLATE template0 OWNER {identifier(properties.owner)} "
+        f"ENCODING {literal(properties.encoding)} LC_COLLATE {literal(properties.collate)} "
+        f"LC_CTYPE {literal(properties.ctype)} CONNECTION LIMIT {properties.connection_limit}"
+    )
+    if properties.provider == "icu" and properties.icu_locale:
+        statement += f" LOCALE_PROVIDER icu ICU_LOCALE {literal(properties.icu_locale)}"
+    elif properties.provider == "builtin" and properties.icu_locale:
+        statement += f" LOCALE_PROVIDER builtin BUILTIN_LOCALE {literal(properties.icu_locale)}"
+    sql.execute(statement)
+    for setting in properties.settings:
+        key, _, value = setting.partition("=")
+        written = value if key in _LISTS else literal(value)
+        sql.execute(f"ALTER DATABASE {identifier(name)} SET {identifier(key)} TO {written}")
+
+
+def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> None:
+    entry = manifest.only("database")
+    with fetcher.file(entry) as path:
+        content = fed(
+            helper,
+            _RESTORE,
+            new,
+            f"pg_restore could not restore {entry.name}",
+            lambda sink: copy_object(path, fetcher.identities, sink),
+        )
+        if content != (entry.plain_size, entry.plain_sha256):
+            raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
+
+
+def fed(
+    helper: Helper,
+    script: str,
+    argument: str,
+    failure: str,
+    feed: Callable[[Sink], _Result],
+    *more: str,
+) -> _Result:
+    """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as the file
+    `restore` of its work directory.
+
+    Raises RestoreError, with `failure` and what the program said, unless it ends well.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        fifo = make_fifo(helper.directory / "restore")
+        process = helper.start(script, argument, *more, stdout=subprocess.DEVNULL, stderr=stderr)
+        writer = FifoWriter(fifo, lambda: process.poll() is None)
+        result: _Result | None = None
+        try:
+            result = feed(_Counted(writer))
+        except BrokenPipeError:
+            pass  # Its exit status and what it said are the reason.
+        finally:
+            writer.close()
+            status = process.wait()
+            fifo.unlink()
+        if result is None or status != 0:
+            stderr.seek(0)
+            said = stderr.read().decode(errors="replace").strip()
+            raise RestoreError(
+                f"{failure} (exit status {status}): {said or 'it said nothing'}. "
+                "The live database was not touched."
+            )
+        return result
+
+
+def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
+    expected = manifest.database.tables
+    with session(helper, new) as sql:
+        names = postgres.table_names(sql)
+        found = {table: postgres.count_rows(sql, table) for table in names}
+        differing = sorted(
+            table for table in expected.keys() | found.keys() if expected.get(table) != found.get(table)
+        )
+        if differing:
+            table = differing[0]
+            raise DamagedObject(
+                f"{len(differing)} tables differ from what {manifest.name} counted; {table} has "
+                f"{found.get(table)} rows instead of {expected.get(table)}."
+            )
+        # Without statistics the first visitors would wait for bad query plans.
+        sql.execute("ANALYZE")
+
+
+class _Counted:
+    def __init__(self, writer: FifoWriter) -> None:
+        self._writer = writer
+        self._ticker = Ticker("database")
+        self._bytes = 0
+
+    def write(self, data: "bytes | memoryview", /) -> int:
+        self._bytes += self._writer.write(data)
+        self._ticker.tick(f"{bytes_text(self._bytes)} restored")
+        return len(data)

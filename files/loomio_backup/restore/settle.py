@@ -1,0 +1,72 @@
+"""`loomio-backup settle`: whatever a restore left half-done when it was killed comes to its end.
+
+A unit runs it at every boot and as soon as a restore dies: forward, where the switch had begun; otherwise
+what was laid beside goes away. Nobody has to be there, and no key is needed (but for a restore in streaming
+mode, which has to be begun again).
+"""
+
+from loomio_backup import docker
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.config import Config
+from loomio_backup.credentials import Credentials
+from loomio_backup.database import database_helper
+from loomio_backup.progress import Stopwatch, say
+from loomio_backup.restore import restore, restore_database, restore_journal
+from loomio_backup.restore.restore_choice import Wish
+from loomio_backup.restore.restore_files import remove_staged
+from loomio_backup.restore.restore_finish import finish, start
+from loomio_backup.restore.restore_journal import Journal
+from loomio_backup.state import StateDirectory
+
+
+def run(config: Config, credentials: Credentials) -> int:
+    """The verb; waits for a restore that is still running. Raises AgentError when it cannot be done now."""
+    state = StateDirectory(config.state_directory)
+    with state.locked("settling a restore", wait=True), Catalogue(state.catalogue) as catalogue:
+        journal = restore_journal.load(state.restore_journal)
+        if journal is not None and journal.start_due:
+            say(f"{journal.backup} is in its place, and the stack was not started yet")
+            start(config, state, journal)
+            return 0
+        if journal is None or journal.state in ("done", "left"):
+            (state.path / restore_journal.MARKER).unlink(missing_ok=True)
+            say("no restore was left half-done")
+            return 0
+        state.empty_spool()
+        docker.remove_leftover_helpers(config.project)
+        if journal.state == "switching":
+            say(
+                f"finishing the restore of {journal.backup}, which was interrupted in the middle of "
+                "its switch"
+            )
+            finish(config, state, catalogue, journal, Stopwatch())
+        elif journal.state == "clearing":
+            say(f"beginning the restore of {journal.backup} again: what was live had to make room for it")
+            restore.within(config, credentials, _same_wish(journal), state, catalogue)
+        else:
+            leave(config, state, journal)
+            say(
+                f"the restore of {journal.backup} was interrupted before it touched anything live; what it "
+                "had laid beside is gone. To try again, run the same command again"
+            )
+    return 0
+
+
+def leave(config: Config, state: StateDirectory, journal: Journal) -> None:
+    """Remove what a restore laid beside the live data, which it did not touch."""
+    with database_helper.opened(config, state.spool) as helper:
+        restore_database.drop_leftovers(helper)
+    remove_staged(journal.roots)
+    journal.state = "left"
+    restore_journal.save(state.restore_journal, journal)
+
+
+def _same_wish(journal: Journal) -> Wish:
+    return Wish(
+        backup=journal.backup,
+        parts=journal.parts,
+        unattended=True,
+        replace_live_data=True,
+        leave_stopped=journal.leave_stopped,
+        streaming=True,
+    )

@@ -2,8 +2,9 @@
 that ends itself with SIGKILL at a chosen moment.
 
 The plan: `step` (kill in front of the n-th durable step, from 1), or `seconds` (kill so long after the
-start of the verb); `log` is the file that gets one line of JSON per step, and the moment of death as the
-last one.
+start of the verb); `of`: only steps in these phases (their beginnings) count; `log` is the file that gets one
+line of JSON per step, and the moment of death as the last one. With `hold`, the process does not end: it
+makes that file and stops there, so that somebody else can look around, and cut the power.
 
 A durable step is whatever another process, or this one after its death, can see: a rename, a removal, a
 commit of the catalogue, a request that changes something in Drive, a database or container that comes or
@@ -44,6 +45,8 @@ class Killer:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._at: int | None = plan.get("step")
         self._seconds: float | None = plan.get("seconds")
+        self._of = tuple(plan.get("of", ()))
+        self._hold: str | None = plan.get("hold")
         # Open until the process ends, in whichever way.
         self._log = Path(plan["log"]).open("a", encoding="utf-8")  # noqa: SIM115
         self._count = 0
@@ -51,9 +54,12 @@ class Killer:
 
     def step(self, kind: str, detail: str) -> None:
         """A durable step is about to happen."""
+        where = phase()
+        if self._of and not where.startswith(self._of):
+            return
         with self._lock:
             self._count += 1
-            self._say({"step": self._count, "kind": kind, "detail": detail, "phase": phase()})
+            self._say({"step": self._count, "kind": kind, "detail": detail, "phase": where})
             if self._count == self._at:
                 self._kill()
 
@@ -69,7 +75,11 @@ class Killer:
 
     def _kill(self) -> None:
         self._say({"killed": phase()})
-        os.kill(os.getpid(), signal.SIGKILL)
+        if self._hold is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            Path(self._hold).touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def _say(self, line: dict[str, Any]) -> None:
         self._log.write(json.dumps(line) + "\n")

@@ -15,7 +15,7 @@ from loomio_backup.progress import Ticker
 from .restore_rig import Death, RestoreRig
 
 RESTORE = ("restore", "--unattended", "--replace-live-data", "--leave-stopped", "--backup")
-_OURS = ("restore", "undo", "settle")
+OURS = ("restore", "undo", "settle", "start and end")
 
 
 @dataclass
@@ -78,7 +78,7 @@ def random_moments(rig: RestoreRig, count: int) -> Tally:
 
 
 def _is_ours(phase: str) -> bool:
-    return phase.startswith(_OURS) or phase == "start and end"
+    return phase.startswith(OURS)
 
 
 def _comes_back(rig: RestoreRig, tally: Tally, death: Death, streaming: bool = False) -> None:

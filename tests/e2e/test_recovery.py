@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from tests import handbook
+from tests.faults.recovery_rig import interrupted, kill
 from tests.lab import pi as pis
 from tests.lab.cloud import DRIVE_ROOT
 from tests.lab.data.compare import compare
@@ -146,6 +148,14 @@ def test_the_new_cards_key_is_explained_and_never_accepted_by_itself(evening: Ev
     assert shown[0].split()[1] in key
     [command] = re.findall(r"run the same command again:  (.+?)  Have you not", done.output)
     subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+
+
+def test_the_operators_machine_dies_in_the_middle_of_it(evening: Evening) -> None:
+    """A sample of the series `recoveries`, with the same code: the recovery below has to live with it."""
+    at = "Stack | Fetch the images"
+    struck, code, output = interrupted(evening.operator, [at], kill, "--data", f"from={evening.copy}")
+    assert (struck, code) == (at, -signal.SIGKILL), output[-4000:]
+    assert not evening.pi.succeeds("systemctl", "is-enabled", "-q", "loomio-backup.timer")
 
 
 def test_it_comes_back_from_the_backup_before_the_damaged_one(evening: Evening) -> None:

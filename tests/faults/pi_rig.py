@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deploys.steps.paths import AGENT_ROOT, PROJECT, RESTORE_OPTIONS, RESTORE_SERVICE, SETTLE_SERVICE
+from tests.lab.data import Spec
 from tests.lab.docker import docker, wait_until
+from tests.lab.drill import operator as desk
 from tests.lab.drill.judge import web_status
+from tests.lab.drill.life import fill
+from tests.lab.lab import Lab
 from tests.lab.pi import Pi
 
 from . import killer, pi_look
@@ -31,7 +37,7 @@ ExecStart={AGENT_ROOT}/current/bin/python {_LAB}/killer.py {_LAB}/plan.json rest
 $RESTORE_OPTIONS
 """
 _WORK_IN_DATABASE = b"""
-DELETE FROM reactions WHERE id % 3 = 0;
+DELETE FROM notifications WHERE id % 3 = 0;
 CREATE TABLE IF NOT EXISTS lab_later (id serial, at timestamptz DEFAULT now());
 INSERT INTO lab_later DEFAULT VALUES;
 """
@@ -66,6 +72,8 @@ done
 journalctl --no-pager -n 40 -u {SETTLE_SERVICE} >&2
 exit 1
 """
+
+_SPEC = Spec(seed=12, db_mb=4, files_mb=4)
 
 
 @dataclass(frozen=True)
@@ -153,7 +161,7 @@ class PiRig:
         self._choose(name, options)
         self.pi.run("systemctl", "start", RESTORE_SERVICE)
 
-    def held(self, name: str, **plan: float) -> Hold | None:
+    def held(self, name: str, **plan: Any) -> Hold | None:
         """Start a restore that stops at the planned moment. None where it had come to its end before."""
         self._plan({**plan, "hold": _HELD})
         self._choose(name, ())
@@ -197,8 +205,27 @@ class PiRig:
     def _plan(self, plan: dict[str, Any]) -> None:
         self.pi.run("rm", "-f", _HELD, f"{_LAB}/steps.jsonl")
         # Not the steps of the backup that it makes first: those are another series' business.
-        whole = {**plan, "of": OURS, "log": f"{_LAB}/steps.jsonl"}
+        whole = {"of": OURS, **plan, "log": f"{_LAB}/steps.jsonl"}
         self._write(f"{_LAB}/plan.json", json.dumps(whole))
 
     def _write(self, path: str, text: str) -> None:
         self.pi.run("sh", "-c", 'cat > "$1"', "sh", path, input=text.encode())
+
+
+@contextmanager
+def live_pi(root: Path, seed: int) -> Iterator[tuple[PiRig, str]]:
+    """A Pi as setup makes it, two backups, and the name of the one that is live."""
+    folder = root / "operator"
+    folder.mkdir(mode=0o700)
+    with Lab(folder, "trixie", sudo_password=False) as lab:
+        pi = lab.new_pi()
+        credentials = lab.cloud.drive.register_user()
+        operator = desk.prepare(lab, port=pi.ssh_port, drive_credentials=credentials)
+        done = operator.deploy("setup")
+        assert done.code == 0, done.output[-4000:]
+        fill(pi, _SPEC)
+        rig = PiRig(pi, random.Random(seed))
+        rig.prepare()
+        rig.back_up("first")
+        rig.work()
+        yield rig, rig.back_up("second")

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from loomio_backup.progress import Ticker
 
@@ -60,24 +61,24 @@ class RebootSeries:
     def __init__(self, rig: PiRig, live: str) -> None:
         self._rig, self.live, self.tally = rig, live, Reboots()
 
-    def at_steps(self, sample: Sequence[str] | None = None) -> Reboots:
-        """In front of every telling step; with `sample`, only in front of the first of each of these kinds
-        and phases (`kind phase`).
-        """
+    def at_steps(self) -> Reboots:
+        """In front of every telling step."""
         rig = self._rig
         wanted = rig.other(self.live)
         steps = rig.steps(wanted)
         self.live = wanted
         assert rig.look().state == rig.states[wanted].state, "restored, it is not the backup"
+        rig.forget()
         numbers = telling(steps, rig.random)
-        if sample is not None:
-            names = [f"{step['kind']} {step['phase']}" for step in steps]
-            numbers = [names.index(name) + 1 for name in sample]
         ticker = Ticker("power cuts in front of a step")
         for count, number in enumerate(numbers, start=1):
-            target = steps[number - 1]
-            self._one(f"in front of {target}", step=number)
+            self._one(f"in front of {steps[number - 1]}", step=number)
             ticker.tick(f"{count} of {len(numbers)}", count / len(numbers))
+        return self.tally
+
+    def in_phase(self, phase: str, step: int) -> Reboots:
+        """In front of one durable step of a phase."""
+        assert self._one(f"in {phase}, step {step}", of=[phase], step=step), "the step never came"
         return self.tally
 
     def at_moments(self, count: int) -> Reboots:
@@ -95,13 +96,13 @@ class RebootSeries:
             ticker.tick(f"{cuts} of {count}", cuts / count)
         return self.tally
 
-    def _one(self, where: str, **plan: float) -> bool:
+    def _one(self, where: str, **plan: Any) -> bool:
         try:
             return self._cut(**plan)
         except Exception as error:
             raise AssertionError(f"power cut {where}: {error}\n{self._rig.said()}") from error
 
-    def _cut(self, **plan: float) -> bool:
+    def _cut(self, **plan: Any) -> bool:
         rig, tally = self._rig, self.tally
         old, wanted = self.live, rig.other(self.live)
         hold = rig.held(wanted, **plan)

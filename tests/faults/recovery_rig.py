@@ -70,32 +70,8 @@ class RecoveryRig:
     def interrupted(
         self, triggers: Sequence[str], strike: Callable[[subprocess.Popen[str]], None]
     ) -> tuple[str | None, int, str]:
-        """Start a recovery; as soon as it prints one of these, `strike`. Returns which it was (None: none
-        came), the exit code, and all that was printed.
-        """
-        process = subprocess.Popen(
-            ["loomio-pi", "deploy", "disaster_recovery"],
-            cwd=REPOSITORY, env=self.operator.environment, start_new_session=True, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        struck, lines = None, []
-        # It must not hang for ever on a Pi that is gone; the exit code then tells that it did.
-        limit = threading.Timer(_PATIENCE, lambda: kill(process))
-        assert process.stderr is not None
-        try:
-            with process.stderr:
-                for line in process.stderr:
-                    lines.append(line)
-                    came = [text for text in triggers if text in line]
-                    if struck is None and came:
-                        struck = came[0]
-                        strike(process)
-                        limit.start()
-            code = process.wait()
-        finally:
-            limit.cancel()
-            kill(process)
-        return struck, code, "".join(lines)
+        """As the function of that name."""
+        return interrupted(self.operator, triggers, strike)
 
     def cut_power(self) -> None:
         """Power goes and comes again."""
@@ -133,6 +109,46 @@ class RecoveryRig:
     def journal(self) -> str:
         """The last words of the restore."""
         return self.pi.run("journalctl", "--no-pager", "-o", "cat", "-n", "30", "-u", RESTORE_SERVICE)
+
+
+def interrupted(
+    operator: Operator,
+    triggers: Sequence[str],
+    strike: Callable[[subprocess.Popen[str]], None],
+    *arguments: str,
+) -> tuple[str | None, int, str]:
+    """Start a recovery; as soon as it prints one of these, `strike`. Returns which it was (None: none came),
+    the exit code, and all that was printed.
+    """
+    process = subprocess.Popen(
+        ["loomio-pi", "deploy", "disaster_recovery", *arguments],
+        cwd=REPOSITORY,
+        env=operator.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    struck, lines = None, []
+    # It must not hang for ever on a Pi that is gone; the exit code then tells that it did.
+    limit = threading.Timer(_PATIENCE, lambda: kill(process))
+    assert process.stderr is not None
+    try:
+        with process.stderr:
+            for line in process.stderr:
+                lines.append(line)
+                came = [text for text in triggers if text in line]
+                if struck is None and came:
+                    struck = came[0]
+                    strike(process)
+                    limit.start()
+        code = process.wait()
+    finally:
+        limit.cancel()
+        kill(process)
+    return struck, code, "".join(lines)
 
 
 def kill(process: subprocess.Popen[str]) -> None:

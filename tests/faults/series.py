@@ -16,7 +16,9 @@ from tests.lab import pi
 from tests.lab.agent_site import site
 
 from . import (
+    drive_restores,
     mutation_series,
+    recovery_series,
     restore_series,
     retention_decisions,
     retention_life,
@@ -25,6 +27,9 @@ from . import (
     store_series,
 )
 from .kill_series import Tally, every_step, random_moments
+from .pi_rig import live_pi
+from .reboot_series import RebootSeries
+from .recovery_rig import recovery_rig
 from .report import Table
 from .restore_rig import restore_rig
 from .rig import rig
@@ -78,6 +83,69 @@ def _restores(tally: restore_series.Tally) -> list[Table]:
     ends: list[list[object]] = [[f"settled as {end}", count] for end, count in sorted(tally.settled.items())]
     ends += [["undone and compared", tally.undone], ["app still up, on the old", tally.app_up]]
     return [Table(["phase in which it was killed", "deaths"], rows), Table(["afterwards", "times"], ends)]
+
+
+def reboots(root: Path, moments: int = 6) -> list[Table]:
+    """Power cuts in the middle of a restore, on a simulated Pi."""
+    with live_pi(root, seed=60) as made:
+        series = RebootSeries(*made)
+        series.at_steps()
+        tally = series.at_moments(moments)
+    rows: list[list[object]] = [[phase, count] for phase, count in sorted(tally.phases.items())]
+    rows.append([f"all ({moments} of them at random moments)", tally.phases.total()])
+    ends: list[list[object]] = [[f"settled as {end}", count] for end, count in sorted(tally.settled.items())]
+    ends += [
+        ["then restored again and compared", tally.again],
+        ["undone and compared", tally.undone],
+        ["app still up when the power went, on a matching pair", tally.app_up],
+        ["seconds from the power cut to a running app, at most", round(tally.longest)],
+    ]
+    return [Table(["phase in which the power was cut", "cuts"], rows), Table(["afterwards", "times"], ends)]
+
+
+def recoveries(root: Path) -> list[Table]:
+    """Disaster recoveries that are interrupted in each phase."""
+    with recovery_rig(root, seed=61) as made:
+        tally = recovery_series.run_series(made)
+    ways = (recovery_series.OPERATOR, recovery_series.POWER, recovery_series.AGENT)
+    rows: list[list[object]] = [
+        [phase, *(tally.struck[way, phase] or "" for way in ways)]
+        for phase in recovery_series.PHASES.values()
+    ]
+    rows.append(["all", *(sum(n for (way, _), n in tally.struck.items() if way == one) for one in ways)])
+    struck: list[list[object]] = [[kind, count] for kind, count in sorted(tally.drive.items())]
+    ends: list[list[object]] = [["ended equal to the source", tally.compared]]
+    return [
+        Table(["phase", *ways], rows, _RECOVERIES),
+        Table(["Drive's fault in one recovery", "struck"], struck),
+        Table(["Drive gone for good", "said"], [["token refused", tally.said]]),
+        Table(["afterwards", "times"], ends),
+    ]
+
+
+_RECOVERIES = (
+    "Each column is one chain: every interrupted run is followed by the next, which gets a phase further; an "
+    "empty cell is a phase that the Pi had gone through by itself after the interruption before."
+)
+
+
+def restores_from_drive(root: Path) -> list[Table]:
+    """Restores under every fault of Drive."""
+    with drive_restores.drive_restores(root, seed=62) as made:
+        result = drive_restores.run_series(made)
+    ends: list[list[object]] = [[*key, count] for key, count in sorted(result.ends.items())]
+    ends.append(["all", f"({result.idle} struck nothing)", result.runs])
+    struck = [[name, count] for name, count in sorted(result.struck.items())]
+    said = [[where, _without_places(text, root)] for where, text in sorted(result.said.items())]
+    return [
+        Table(["restore", "ended", "times"], ends),
+        Table(["fault", "struck"], struck),
+        Table(["Drive gone for good", "said"], said),
+    ]
+
+
+def _without_places(said: str, root: Path) -> str:
+    return said.replace(str(root), "").replace("|", "\\|")
 
 
 def writers(root: Path, backups: int = 30) -> list[Table]:
@@ -214,6 +282,27 @@ SERIES: dict[str, Series] = {
         partial(restores, streaming=True),
     ),
     "moments-restore": Series("The same after SIGKILL at 50 random moments of a restore.", restore_moments),
+    "reboots-restore": Series(
+        "After a power cut in front of every kind of durable step of a restore onto live data, and at random "
+        "moments, what was live is still there and the app is down or on a matching pair of database and "
+        "files; after the boot nobody has to do anything: all of the old or all of the new is live, the app "
+        "answers on it, the restore run again gives the backup, and undo leads back.",
+        reboots,
+        alone=True,
+    ),
+    "recoveries": Series(
+        "A disaster recovery that is interrupted in each of its phases (the operator's program killed, the "
+        "agent killed, the Pi's power cut) and run again ends equal to the source, and backups go on only "
+        "then; so does one while Drive fails now and then. With Drive gone for good it ends with the reason, "
+        "and has begun nothing.",
+        recoveries,
+        alone=True,
+    ),
+    "drive-restores": Series(
+        "Whatever Drive or the network does, a restore ends equal to the backup, or with one sentence and "
+        "with what was live untouched; and run again it ends equal.",
+        restores_from_drive,
+    ),
     "writers": Series(
         "While others write, truncate and rewrite tables, and attach and purge files, each backup holds "
         "exactly the rows that it says, and every attachment that it mentions, or says that it is missing at "

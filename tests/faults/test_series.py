@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.agent_site import site
 
-from . import mutation_series, restore_series, store_runs
+from . import drive_restores, mutation_series, restore_series, store_runs
 from .kill_series import SCENARIOS, every_step, random_moments
 from .restore_rig import restore_rig
 from .rig import rig
@@ -37,6 +37,16 @@ def test_a_restore_is_killed(tmp_path: Path) -> None:
 def test_a_restore_in_streaming_mode_is_killed(tmp_path: Path) -> None:
     with restore_rig(tmp_path, seed=5) as made:
         assert restore_series.every_step(made, 2, "--streaming").phases.total() == 2
+
+
+def test_a_restore_while_drive_fails_and_when_it_is_gone(tmp_path: Path) -> None:
+    with drive_restores.drive_restores(tmp_path, seed=6, both=False) as made:
+        result = drive_restores.run_sample(made)
+        assert set(result.ends) == {
+            (drive_restores.LIVE, drive_restores.DONE),
+            (drive_restores.LIVE, drive_restores.FAILED),
+        }
+        assert result.idle == 0
 
 
 def test_backups_under_fire(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ DATABASE_USER = "loomio"
 KEEP_SERVICES = ("db", "redis")
 #: What the containers were last brought up from (a hash), beside the agent's own state.
 COMPOSE_RECORD = "/var/lib/loomio-pi-stack/compose-applied"
+#: There from before the first start of the database server until it has let somebody in.
+DATABASE_BEGUN = "/var/lib/loomio-pi-stack/database-begun"
 #: The version that a recovery put in place of what the settings name (steps/version.py).
 KEPT_VERSION = "/var/lib/loomio-pi-stack/kept-version.json"
 #: What Netdata reads, unless the settings name a file for Prometheus.

@@ -4,10 +4,11 @@ from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
 from deploys.operations.compose import compose_pull, compose_up, wait_healthy
+from deploys.operations.database import database_begun, database_made
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.secret_file import secret_file
 from deploys.steps import environment
-from deploys.steps.paths import COMPOSE_RECORD, PROJECT
+from deploys.steps.paths import COMPOSE_RECORD, DATABASE_BEGUN, PROJECT
 from deploys.steps.preflight import Target
 
 
@@ -60,6 +61,7 @@ def start(target: Target, services: tuple[str, ...] = ()) -> None:
     """Start all services, or only the given ones, and wait until they are healthy."""
     what = ", ".join(services) or "every service"
     directory = target.settings.stack.directory
+    database_begun(name="Look for a database that is half made", project=PROJECT, marker=DATABASE_BEGUN)
     compose_up(
         name=f"Start {what}",
         directory=directory,
@@ -74,3 +76,4 @@ def start(target: Target, services: tuple[str, ...] = ()) -> None:
         record=COMPOSE_RECORD,
         services=services,
     )
+    database_made(name="Look whether the database lets the app in", project=PROJECT, marker=DATABASE_BEGUN)

@@ -67,7 +67,7 @@ def database_begun(project: str, marker: str) -> Generator[StringCommand, None, 
     """
     if host.get_fact(DatabaseDueFact, volume=_volume(project), marker=marker):
         because("the database was never seen to let anybody in")
-        yield _command(_PREPARE, project, marker)
+        yield StringCommand(prepare_script(project, marker))
     else:
         host.noop("the database is made")
 
@@ -76,7 +76,7 @@ def database_begun(project: str, marker: str) -> Generator[StringCommand, None, 
 def database_made(project: str, marker: str) -> Generator[StringCommand, None, None]:
     """Once it is healthy: it lets the app in, so its first start is behind it."""
     if host.get_fact(DatabaseDueFact, volume=_volume(project), marker=marker):
-        yield _command(_MADE, project, marker)
+        yield StringCommand(made_script(project, marker))
     else:
         host.noop("the database is made")
 
@@ -85,15 +85,25 @@ def _volume(project: str) -> str:
     return f"{project}_db-data"
 
 
-def _command(script: str, project: str, marker: str) -> StringCommand:
+def prepare_script(project: str, marker: str, seconds: int = _SECONDS) -> str:
+    """Shell that does what `database_begun` says; a server that starts is waited for so long."""
+    return _filled(_PREPARE, project, marker, seconds)
+
+
+def made_script(project: str, marker: str, seconds: int = _SECONDS) -> str:
+    """Shell that does what `database_made` says."""
+    return _filled(_MADE, project, marker, seconds)
+
+
+def _filled(script: str, project: str, marker: str, seconds: int) -> str:
     values = {
         "PROJECT": project,
         "VOLUME": _volume(project),
         "MARKER": marker,
         "FOLDER": str(PurePosixPath(marker).parent),
-        "SECONDS": str(_SECONDS),
+        "SECONDS": str(seconds),
     }
     text = _SHELL + script
     for name, value in values.items():
         text = text.replace(f"%{name}%", shlex.quote(value))
-    return StringCommand(text)
+    return text

@@ -153,7 +153,8 @@ def test_the_new_cards_key_is_explained_and_never_accepted_by_itself(evening: Ev
 def test_the_operators_machine_dies_in_the_middle_of_it(evening: Evening) -> None:
     """A sample of the series `recoveries`, with the same code: the recovery below has to live with it."""
     at = "Stack | Fetch the images"
-    struck, code, output = interrupted(evening.operator, [at], kill, "--data", f"from={evening.copy}")
+    options = ("--data", f"from={evening.copy}")
+    struck, code, output = interrupted(evening.operator, [at], lambda process, _: kill(process), *options)
     assert (struck, code) == (at, -signal.SIGKILL), output[-4000:]
     assert not evening.pi.succeeds("systemctl", "is-enabled", "-q", "loomio-backup.timer")
 

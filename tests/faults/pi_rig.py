@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploys.steps.paths import AGENT_ROOT, PROJECT, RESTORE_OPTIONS, RESTORE_SERVICE, SETTLE_SERVICE
+from deploys.steps.paths import (
+    AGENT_ROOT,
+    PROJECT,
+    RESTORE_OPTIONS,
+    RESTORE_SERVICE,
+    SETTLE_SERVICE,
+    TIMERS,
+)
 from tests.lab.data import Spec
 from tests.lab.docker import docker, wait_until
 from tests.lab.drill import operator as desk
@@ -112,7 +119,8 @@ class PiRig:
     states: dict[str, Seen] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        """Put the killer around the program of the restore's unit."""
+        """Put the killer around the program of the restore's unit; nothing else starts by itself meanwhile."""
+        self.pi.run("systemctl", "disable", "--quiet", "--now", *TIMERS)
         self.pi.run("mkdir", "-p", _LAB)
         self._write(f"{_LAB}/killer.py", Path(killer.__file__).read_text())
         self._write(f"{_LAB}/plan.json", "{}")
@@ -124,6 +132,7 @@ class PiRig:
         """The unit is as setup made it."""
         self.pi.run("rm", "-rf", _LAB, str(Path(_DROP_IN).parent))
         self.pi.run("systemctl", "daemon-reload")
+        self.pi.run("systemctl", "enable", "--quiet", "--now", *TIMERS)
 
     def back_up(self, label: str) -> str:
         """A pinned backup of what is live; its name. What it holds is remembered."""

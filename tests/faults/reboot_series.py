@@ -36,8 +36,8 @@ class Reboots:
 
 def telling(steps: Sequence[dict[str, str]], chance: random.Random) -> list[int]:
     """The numbers of the steps to stop in front of, from 1. Not those that only take away what nobody reads
-    again; and of many of the same kind in a row (the children of a directory, moved one by one) the first and
-    one other.
+    again; and of several of the same kind in a row (the children of a directory, moved one by one) the first
+    or another one.
     """
     rows: list[list[int]] = []
     before = None
@@ -50,9 +50,7 @@ def telling(steps: Sequence[dict[str, str]], chance: random.Random) -> list[int]
         else:
             rows.append([number])
             before = kind
-    return [
-        number for row in rows for number in (row[:1] if len(row) == 1 else [row[0], chance.choice(row[1:])])
-    ]
+    return [row[0] if len(row) == 1 else chance.choice([row[0], chance.choice(row[1:])]) for row in rows]
 
 
 class RebootSeries:

@@ -28,6 +28,8 @@ from tests.lab.drill.operator import Finished, Operator
 from tests.lab.lab import Lab
 from tests.lab.pi import Pi
 
+Strike = Callable[[subprocess.Popen[str], str], None]
+"""What is done to a recovery (the operator's process) when it has printed a text."""
 _PATIENCE = 240.0
 """Seconds in which the operator's side has to notice that the Pi is gone."""
 _SPEC = Spec(seed=11, db_mb=4, files_mb=4)
@@ -67,9 +69,7 @@ class RecoveryRig:
         """A recovery that nobody interrupts."""
         return self.operator.deploy("disaster_recovery")
 
-    def interrupted(
-        self, triggers: Sequence[str], strike: Callable[[subprocess.Popen[str]], None]
-    ) -> tuple[str | None, int, str]:
+    def interrupted(self, triggers: Sequence[str], strike: Strike) -> tuple[str | None, int, str]:
         """As the function of that name."""
         return interrupted(self.operator, triggers, strike)
 
@@ -79,6 +79,11 @@ class RecoveryRig:
         docker("start", self.pi.name)
         up = ("systemctl", "is-active", "-q", "ssh.service")
         wait_until(lambda: self.pi.succeeds(*up), "the Pi is up again", 120)
+
+    def await_half_made_database(self) -> None:
+        """The database server's first start has begun, and goes on."""
+        made = f"/var/lib/docker/volumes/{PROJECT}_db-data/_data/PG_VERSION"
+        self.pi.run("timeout", "120", "sh", "-c", f"until test -e {made}; do sleep 0.02; done")
 
     def kill_agent(self) -> None:
         """SIGKILL for whatever the agent is doing."""
@@ -114,7 +119,7 @@ class RecoveryRig:
 def interrupted(
     operator: Operator,
     triggers: Sequence[str],
-    strike: Callable[[subprocess.Popen[str]], None],
+    strike: Strike,
     *arguments: str,
 ) -> tuple[str | None, int, str]:
     """Start a recovery; as soon as it prints one of these, `strike`. Returns which it was (None: none came),
@@ -142,7 +147,7 @@ def interrupted(
                 came = [text for text in triggers if text in line]
                 if struck is None and came:
                     struck = came[0]
-                    strike(process)
+                    strike(process, came[0])
                     limit.start()
         code = process.wait()
     finally:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loomio_backup.progress import Ticker
 
-from .recovery_rig import RecoveryRig, kill, moment
+from .recovery_rig import RecoveryRig, Strike, kill, moment
 from .store_faults import FAULTS
 
 OPERATOR, POWER, AGENT = "the operator's pyinfra is killed", "the Pi's power is cut", "the agent is killed"
@@ -79,27 +78,39 @@ class RecoverySeries:
 
     def operator_killed(self) -> None:
         """The operator's machine dies in each phase: what runs on the Pi may go on there."""
-        self._chain(OPERATOR, PHASES, kill)
+
+        def strike(process: subprocess.Popen[str], _: str) -> None:
+            moment(self._rig.random, _LONGEST_MOMENT)
+            kill(process)
+
+        self._chain(OPERATOR, PHASES, strike)
 
     def power_cut(self) -> None:
         """The Pi loses its power in each phase."""
-        self._chain(POWER, PHASES, lambda _: self._rig.cut_power())
+        rig = self._rig
+
+        def strike(_: subprocess.Popen[str], text: str) -> None:
+            if PHASES[text] == "database server":
+                rig.await_half_made_database()
+            else:
+                moment(rig.random, _LONGEST_MOMENT)
+            rig.cut_power()
+
+        self._chain(POWER, PHASES, strike)
 
     def agent_killed(self) -> None:
         """The agent is killed wherever it works."""
-        self._chain(AGENT, _AGENT_WORKS, lambda _: self._rig.kill_agent())
 
-    def _chain(
-        self, way: str, phases: dict[str, str], strike: Callable[[subprocess.Popen[str]], None]
-    ) -> None:
+        def strike(_: subprocess.Popen[str], __: str) -> None:
+            moment(self._rig.random, _LONGEST_MOMENT)
+            self._rig.kill_agent()
+
+        self._chain(AGENT, _AGENT_WORKS, strike)
+
+    def _chain(self, way: str, phases: dict[str, str], strike: Strike) -> None:
         rig, left, ticker, began = self._rig, list(phases), Ticker(way), time.monotonic()
-
-        def struck(process: subprocess.Popen[str]) -> None:
-            moment(rig.random, _LONGEST_MOMENT)
-            strike(process)
-
         while left:
-            text, code, output = rig.interrupted(left, struck)
+            text, code, output = rig.interrupted(left, strike)
             if text is None:
                 # All that was left is behind it: the last interruption had let it go on.
                 assert code == 0, f"after {way}: {output[-6000:]}"

@@ -1,4 +1,5 @@
-"""What to say when a Pi cannot be logged in to: pyinfra says why, not what to do about it.
+"""What to say when a Pi cannot be logged in to, or goes away in the middle of the work: pyinfra says why, not
+what to do about it.
 
 A new card has a new SSH key, so on the worst evening the first thing that anybody sees is a warning of an
 attack. It has to be told apart from one, and never waved through.
@@ -7,8 +8,10 @@ attack. It has to be told apart from one, and never waved through.
 import shlex
 from typing import Any
 
+import gevent  # type: ignore[import-untyped]
 from paramiko import BadHostKeyException
 from pyinfra import logger
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.context import ctx_state
@@ -18,11 +21,18 @@ TOLD: dict[str, str] = {}
 
 
 class Unreached(BaseStateCallback):
-    """Adds our sentence to pyinfra's own when a connection fails."""
+    """Adds our sentence to pyinfra's own when a connection fails or is lost."""
 
     def host_connect_error(self, _state: State, host: Host, error: Exception) -> None:  # type: ignore[override]
         TOLD[host.name] = sentence(host, error)
         logger.error(f"{host.print_prefix}{TOLD[host.name]}")
+
+    def host_disconnect(self, _state: State, host: Host) -> None:  # type: ignore[override]
+        client = getattr(host.connector, "client", None)
+        transport = client.get_transport() if client is not None else None
+        if transport is not None and not transport.is_active():
+            TOLD[host.name] = lost(host.name)
+            logger.error(f"{host.print_prefix}{TOLD[host.name]}")
 
 
 def tell() -> None:
@@ -30,6 +40,9 @@ def tell() -> None:
     if not ctx_state.isset():  # type: ignore[no-untyped-call]
         return
     state: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    hub = gevent.get_hub()
+    # What pyinfra raises in its threads is told by the run that waits for them, without a traceback.
+    hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
     initialise = state.init
 
     def and_tell(*arguments: Any, **more: Any) -> None:
@@ -38,6 +51,15 @@ def tell() -> None:
 
     # pyinfra reads inventories before its state can take handlers, and connects right after that.
     state.init = and_tell  # type: ignore[method-assign]
+
+
+def lost(name: str) -> str:
+    """The sentence for a Pi that was there when the run began."""
+    return (
+        f"{name}: the connection to the Pi was lost (power, network, a reboot?). A backup or restore that was "
+        "begun there goes on, or comes to its end by itself after a boot. When the Pi answers again, run the "
+        "same command again."
+    )
 
 
 def sentence(host: Host, error: Exception) -> str:

@@ -119,7 +119,7 @@ class PiRig:
     states: dict[str, Seen] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        """Put the killer around the program of the restore's unit; nothing else starts by itself meanwhile."""
+        """Put the killer around the program of the restore's unit; no timer starts anything meanwhile."""
         self.pi.run("systemctl", "disable", "--quiet", "--now", *TIMERS)
         self.pi.run("mkdir", "-p", _LAB)
         self._write(f"{_LAB}/killer.py", Path(killer.__file__).read_text())

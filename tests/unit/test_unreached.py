@@ -1,6 +1,6 @@
 """What is said when a Pi cannot be logged in to."""
 
-from inventories.unreached import changed_key
+from inventories.unreached import changed_key, lost
 
 
 def test_a_changed_key_is_explained_with_the_command_and_its_condition() -> None:
@@ -13,3 +13,8 @@ def test_a_changed_key_is_explained_with_the_command_and_its_condition() -> None
 def test_the_command_can_be_typed_whatever_port_and_file() -> None:
     said = changed_key("loomio", "127.0.0.1", 2222, "/home/me/my hosts", "k")
     assert "ssh-keygen -f '/home/me/my hosts' -R '[127.0.0.1]:2222'  " in said
+
+
+def test_a_lost_connection_says_what_to_type() -> None:
+    assert "was lost" in lost("loomio")
+    assert lost("loomio").endswith("run the same command again.")

@@ -56,9 +56,9 @@ def tell() -> None:
 def lost(name: str) -> str:
     """The sentence for a Pi that was there when the run began."""
     return (
-        f"{name}: the connection to the Pi was lost (power, network, a reboot?). A backup or restore that was "
-        "begun there goes on, or comes to its end by itself after a boot. When the Pi answers again, run the "
-        "same command again."
+        f"{name}: the connection to the Pi was lost (power, network, a reboot?). A restore that was begun "
+        "there goes on, or comes to its end by itself after a boot. When the Pi answers again, run the same "
+        "command again."
     )
 
 

@@ -34,6 +34,7 @@ PHASES = (
     ("Stack | Wait until healthy: every", "start"),
     ("Stack | Start", "database up"),
     ("Stack | Wait", "database up"),
+    ("Stack | Look", "database up"),
     ("Stack | ", "clone, .env"),
     ("Check out the stack", "clone, .env"),
     ("Write the stack's .env", "clone, .env"),

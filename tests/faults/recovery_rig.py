@@ -30,8 +30,8 @@ from tests.lab.pi import Pi
 
 Strike = Callable[[subprocess.Popen[str], str], None]
 """What is done to a recovery (the operator's process) when it has printed a text."""
-_PATIENCE = 240.0
-"""Seconds in which the operator's side has to notice that the Pi is gone."""
+_PATIENCE = 900.0
+"""Seconds in which the operator's side has to notice that the Pi is gone, or to come to its end."""
 _SPEC = Spec(seed=11, db_mb=4, files_mb=4)
 #: As on a new card, but for what comes from other places than ours: Debian's packages and Docker's images.
 _WIPE = f"""

@@ -18,6 +18,7 @@ from .recovery_rig import RecoveryRig, Strike, kill, moment
 from .store_faults import FAULTS
 
 OPERATOR, POWER, AGENT = "the operator's pyinfra is killed", "the Pi's power is cut", "the agent is killed"
+_CHOOSE = "Recovery | Take the version"
 #: What the deploy prints when it comes to each phase; where the agent works.
 _RESTORE = {
     "Restore the newest backup from": "restore: start",
@@ -32,7 +33,7 @@ PHASES = {
     "Agent | Install the agent": "agent",
     "Agent | Write the credential identity": "credentials",
     "Stack | Clone the stack's repository": "clone",
-    "Recovery | Take the version": "choose",
+    _CHOOSE: "choose",
     "Stack | Fetch the images": "images",
     "Stack | Start db, redis": "database server",
     "Schedule | Write loomio-restore.service": "units",
@@ -43,7 +44,6 @@ PHASES = {
     "Schedule | Enable loomio-backup.timer": "timers",
     "Recovery | Read the agent's report": "report",
 }
-_AGENT_WORKS = {text: PHASES[text] for text in ("Recovery | Take the version", *_RESTORE)}
 _LONGEST_MOMENT = 1.5
 _TIMERS_COME_WITH = ("timers", "report")
 #: Faults that pass, each so often in a row, at these requests.
@@ -105,7 +105,10 @@ class RecoverySeries:
             moment(self._rig.random, _LONGEST_MOMENT)
             self._rig.kill_agent()
 
-        self._chain(AGENT, _AGENT_WORKS, strike)
+        # What it would choose is no more than asked: without an answer the recovery goes on to its end.
+        self._chain(AGENT, {_CHOOSE: PHASES[_CHOOSE]}, strike)
+        self._rig.wipe()
+        self._chain(AGENT, _RESTORE, strike)
 
     def _chain(self, way: str, phases: dict[str, str], strike: Strike) -> None:
         rig, left, ticker, began = self._rig, list(phases), Ticker(way), time.monotonic()

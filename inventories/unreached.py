@@ -5,15 +5,18 @@ A new card has a new SSH key, so on the worst evening the first thing that anybo
 attack. It has to be told apart from one, and never waved through.
 """
 
+import functools
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
-from paramiko import BadHostKeyException
+from paramiko import BadHostKeyException, SSHException
 from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
+from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
 
 TOLD: dict[str, str] = {}
@@ -43,6 +46,8 @@ def tell() -> None:
     hub = gevent.get_hub()
     # What pyinfra raises in its threads is told by the run that waits for them, without a traceback.
     hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
+    for name in ("run_shell_command", "put_file", "get_file"):
+        setattr(SSHConnector, name, _with_known_errors(getattr(SSHConnector, name)))
     initialise = state.init
 
     def and_tell(*arguments: Any, **more: Any) -> None:
@@ -51,6 +56,19 @@ def tell() -> None:
 
     # pyinfra reads inventories before its state can take handlers, and connects right after that.
     state.init = and_tell  # type: ignore[method-assign]
+
+
+def _with_known_errors(real: Callable[..., Any]) -> Callable[..., Any]:
+    """paramiko has two errors for a connection that ends; pyinfra copes with one of them."""
+
+    @functools.wraps(real)
+    def call(*arguments: Any, **more: Any) -> Any:
+        try:
+            return real(*arguments, **more)
+        except EOFError as error:
+            raise SSHException("the connection was closed") from error
+
+    return call
 
 
 def lost(name: str) -> str:

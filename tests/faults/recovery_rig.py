@@ -83,7 +83,7 @@ class RecoveryRig:
     def await_half_made_database(self) -> None:
         """The database server's first start has begun, and goes on."""
         made = f"/var/lib/docker/volumes/{PROJECT}_db-data/_data/PG_VERSION"
-        self.pi.run("timeout", "120", "sh", "-c", f"until test -e {made}; do sleep 0.02; done")
+        self.pi.run("timeout", "300", "sh", "-c", f"until test -e {made}; do sleep 0.02; done")
 
     def kill_agent(self) -> None:
         """SIGKILL for whatever the agent is doing."""

@@ -13,7 +13,7 @@ from loomio_backup.config import Config
 from loomio_backup.database import database_helper
 from loomio_backup.errors import RestoreError
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say, seconds_text
-from loomio_backup.restore import restore_journal, restore_switch
+from loomio_backup.restore import restore_journal, restore_switch, restore_version
 from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 
@@ -88,6 +88,7 @@ def _say_done(journal: Journal) -> None:
         say(sentence)
     if journal.keep_aside or journal.kept:
         say("What was here before is kept. To go back to it, type: loomio-backup undo")
+    restore_version.say_left(journal)
 
 
 def start_stack(config: Config) -> None:

@@ -17,7 +17,7 @@ from loomio_backup.database.psql import identifier, session
 from loomio_backup.docker import Helper
 from loomio_backup.errors import RestoreError
 from loomio_backup.progress import Stopwatch, say
-from loomio_backup.restore import restore_journal, restore_switch
+from loomio_backup.restore import restore_journal, restore_switch, restore_version
 from loomio_backup.restore.restore_choice import confirm
 from loomio_backup.restore.restore_files import STAGED
 from loomio_backup.restore.restore_finish import finish
@@ -42,9 +42,11 @@ def run(config: Config, unattended: bool, leave_stopped: bool = False) -> int:
                 "all that was written since, is kept aside. Type yes to go on: "
             )
         journal = _journal(last, catalogue, leave_stopped)
+        journal.ran = restore_version.running(config.project)
         journal.writers = sorted({found.service for found in restore_switch.writers(config)})
         restore_journal.save(state.restore_journal, journal)
         finish(config, state, catalogue, journal, Stopwatch())
+        restore_version.say_undone(last, journal.ran)
     return 0
 
 

@@ -2,11 +2,14 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from loomio_backup.backup.bundle import Bundle
-from loomio_backup.backup.fifo import FifoWriter, make_fifo
+from loomio_backup.backup.fifo import FifoReader, FifoWriter, Running, make_fifo
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
 from loomio_backup.database import postgres
@@ -16,7 +19,7 @@ from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.progress import Ticker, bytes_text, say
 from loomio_backup.restore.restore_fetch import Fetcher
-from loomio_backup.streams import Sink
+from loomio_backup.streams import BLOCK, Sink, write_all
 
 _Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
@@ -133,25 +136,33 @@ def fed(
     failure: str,
     feed: Callable[[Sink], _Result],
     *more: str,
+    out: Sink | None = None,
 ) -> _Result:
     """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as the file
-    `restore` of its work directory.
+    `restore` of its work directory. What it writes into the file `out` there goes to `out`, and to no disk.
 
     Raises RestoreError, with `failure` and what the program said, unless it ends well.
     """
     with tempfile.TemporaryFile() as stderr:
         fifo = make_fifo(helper.directory / "restore")
+        # Before the program starts, which would make a file of that name.
+        written = make_fifo(helper.directory / "out")
         process = helper.start(script, argument, *more, stdout=subprocess.DEVNULL, stderr=stderr)
-        writer = FifoWriter(fifo, lambda: process.poll() is None)
+
+        def running() -> bool:
+            return process.poll() is None
+
+        writer = FifoWriter(fifo, running)
         result: _Result | None = None
-        try:
-            result = feed(_Counted(writer))
-        except BrokenPipeError:
-            pass  # Its exit status and what it said are the reason.
-        finally:
-            writer.close()
-            status = process.wait()
-            fifo.unlink()
+        with _drained(written, out, running):
+            try:
+                result = feed(_Counted(writer))
+            except BrokenPipeError:
+                pass  # Its exit status and what it said are the reason.
+            finally:
+                writer.close()
+                status = process.wait()
+                fifo.unlink()
         if result is None or status != 0:
             stderr.seek(0)
             said = stderr.read().decode(errors="replace").strip()
@@ -160,6 +171,30 @@ def fed(
                 "The live database was not touched."
             )
         return result
+
+
+@contextmanager
+def _drained(written: Path, out: Sink | None, running: Running) -> Iterator[None]:
+    """Meanwhile, what a program writes into the FIFO goes to `out`, if there is one; all of it is there when
+    the block has ended. Whatever `out` raises is raised then, and the program gets a broken pipe.
+    """
+
+    def drain(sink: Sink) -> None:
+        reader = FifoReader(written, running)
+        try:
+            while block := reader.read(BLOCK):
+                write_all(sink, block)
+        finally:
+            reader.close()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            draining = pool.submit(drain, out) if out is not None else None
+            yield
+            if draining is not None:
+                draining.result()
+    finally:
+        written.unlink()
 
 
 def _compare(helper: Helper, new: str, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""How long a recovery takes, from the command to a Loomio that is verified, beside what none can do without."""
+"""How long a recovery takes, from the command to a verified Loomio, beside what none can do without."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def measure_recovery(root: Path, database_mb: int, files_mb: int) -> Recovery:
     """Back a Pi up that has so much, destroy it, recover it on a new one, and do the parts on another."""
     with Lab(root, "trixie", sudo_password=False) as lab:
         pi = lab.new_pi()
-        operator = desk.prepare(
-            lab, port=pi.ssh_port, drive_credentials=lab.cloud.drive.register_user()
-        )
+        operator = desk.prepare(lab, port=pi.ssh_port, drive_credentials=lab.cloud.drive.register_user())
         _must(operator.deploy("setup"))
         database_bytes = _fill(pi, database_mb, files_mb)
         _must(operator.deploy("backup"))
@@ -94,13 +92,14 @@ def read_phases(output: str) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def _backup_of(recovered: Finished) -> str:
-    return re.findall(r" is back, from (\w+): ", recovered.output)[0]
+    [name] = {match[1] for match in re.finditer(r" is back, from (\w+): ", recovered.output)}
+    return name
 
 
 def _fill(pi: Pi, database_mb: int, files_mb: int) -> int:
     """Returns the size of the database in bytes."""
     fill(pi, Spec(seed=9, db_mb=min(SEED_MB, database_mb), files_mb=files_mb))
-    psql = ("docker", "exec", "-i", pi.database_container(), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1")
+    psql = ("docker", "exec", "-i", pi.database_container(), *"psql -XqAt -v ON_ERROR_STOP=1".split())
 
     def sql(script: str) -> str:
         return pi.run(*psql, "-U", "loomio", "-d", "loomio_production", input=script.encode())

@@ -70,10 +70,10 @@ def test_of_the_same_version_nothing_is_changed(tmp_path: Path) -> None:
 
 
 def test_a_version_that_cannot_be_had_is_not_replaced_by_a_newer_one(tmp_path: Path) -> None:
-    gone: Answer = (r"docker pull --quiet loomio/loomio:3\.4", {"success": False, "stderr": "manifest unknown"})
+    gone: Answer = (r"docker pull --quiet loomio/loomio:3\.4", {"success": False, "stderr": "unknown"})
     done = restore(tmp_path, gone, restored())
     assert done.code == 1
-    assert "loomio/loomio:3.4, which made it, cannot be fetched (manifest unknown)" in done.output
+    assert "loomio/loomio:3.4, which made it, cannot be fetched (unknown)" in done.output
     assert "sudo loomio-backup undo" in done.output
     assert "Check out the stack" not in done.output
     assert "Stack | Start" not in done.output

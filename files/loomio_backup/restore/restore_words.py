@@ -41,6 +41,7 @@ def _versions(config: Config, manifest: Manifest) -> list[str]:
         return []
     return [
         f"It was made by other versions than run here ({'; '.join(differing)}). A newer Loomio brings "
-        "an older database up to date when it starts; an older one may not understand a newer database. To have the version that made it "
-        f"run as well, type on your computer: loomio-pi deploy restore --data backup={manifest.name}"
+        "an older database up to date when it starts; an older one may not understand a newer database. To "
+        "have the version run that made it, type on your computer, instead of this: loomio-pi deploy restore "
+        f"--data backup={manifest.name}"
     ]

@@ -29,6 +29,7 @@ PHASES = (
     ("Recovery | Fetch", "images"),
     ("Fetch what that version needs", "images"),
     ("Stack | Fetch", "images"),
+    ("Stack | Begin", "images"),
     ("Recovery | Restore", "restore"),
     ("Stack | Start every", "start"),
     ("Stack | Wait until healthy: every", "start"),

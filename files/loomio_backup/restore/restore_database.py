@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -60,8 +61,16 @@ def drop_leftovers(helper: Helper) -> None:
             sql.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
 
 
-def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle, fetcher: Fetcher) -> None:
-    """Make the database `new`, fill it from the dump, and compare every table's rows with the manifest.
+def restore_beside(
+    helper: Helper,
+    new: str,
+    manifest: Manifest,
+    bundle: Bundle,
+    fetcher: Fetcher,
+    stop: threading.Event | None = None,
+) -> None:
+    """Make the database `new`, fill it from the dump, and compare every table's rows with the manifest. When
+    `stop` is set, nothing more goes into it.
 
     Raises DamagedObject when the dump is not what it should be, RestoreError when the server cannot take it.
     """
@@ -69,7 +78,7 @@ def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle,
         _refuse_older_server(sql, manifest)
         _make_roles(sql, bundle.roles)
         make_database(sql, new, bundle.properties)
-    _fill(helper, new, manifest, fetcher)
+    _fill(helper, new, manifest, fetcher, stop or threading.Event())
     _compare(helper, new, manifest)
 
 
@@ -115,7 +124,7 @@ def make_database(sql: Session, name: str, properties: DatabaseProperties) -> No
         sql.execute(f"ALTER DATABASE {identifier(name)} SET {identifier(key)} TO {written}")
 
 
-def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> None:
+def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher, stop: threading.Event) -> None:
     entry = manifest.only("database")
     with fetcher.file(entry) as path:
         content = fed(
@@ -123,7 +132,7 @@ def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> Non
             _RESTORE,
             new,
             f"pg_restore could not restore {entry.name}",
-            lambda sink: copy_object(path, fetcher.identities, sink),
+            lambda sink: copy_object(path, fetcher.identities, _Stoppable(sink, stop)),
         )
         if content != (entry.plain_size, entry.plain_sha256):
             raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
@@ -213,6 +222,19 @@ def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
             )
         # Without statistics the first visitors would wait for bad query plans.
         sql.execute("ANALYZE")
+
+
+class _Stoppable:
+    """Takes bytes until it is told to stop; from then on it is as if nobody read them."""
+
+    def __init__(self, sink: Sink, stop: threading.Event) -> None:
+        self._sink = sink
+        self._stop = stop
+
+    def write(self, data: "bytes | memoryview", /) -> int | None:
+        if self._stop.is_set():
+            raise BrokenPipeError("the restore was told to end")
+        return self._sink.write(data)
 
 
 class _Counted:

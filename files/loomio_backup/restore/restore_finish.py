@@ -7,7 +7,7 @@ import subprocess
 import time
 from typing import Any
 
-from loomio_backup import docker
+from loomio_backup import clock, docker
 from loomio_backup.catalogue.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
 from loomio_backup.database import database_helper
@@ -85,7 +85,7 @@ def _say_done(journal: Journal) -> None:
         held.append(f"{journal.rows} rows")
     if "files" in journal.parts:
         held.append(f"{journal.files} files ({bytes_text(journal.bytes)})")
-    took = seconds_text(sum(journal.phases.values()))
+    took = seconds_text(max(0.0, (clock.now() - journal.started_at).total_seconds()))
     say(f"{journal.backup} is restored: {', '.join(held)}, {took}")
     for sentence in journal.compared:
         say(sentence)

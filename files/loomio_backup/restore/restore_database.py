@@ -25,9 +25,11 @@ from loomio_backup.streams import BLOCK, Sink, write_all
 _Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
 
+# Every table and index is a transaction of its own, and an SD card takes its time to confirm each. What
+# follows (ANALYZE) is confirmed as ever, and with it all that came before.
 _RESTORE = f"""
 {{
-  pg_restore --exit-on-error --no-password -d "$1"
+  PGOPTIONS="-c synchronous_commit=off" pg_restore --exit-on-error --no-password -d "$1"
   status=$?
   test $status -ne 0 || cat >/dev/null
   exit $status

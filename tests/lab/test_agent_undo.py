@@ -18,6 +18,7 @@ from loomio_backup.restore import keeping
 
 from .agent_site import DATABASE, Site, site
 from .docker import docker, wait_until
+from .images import base_image
 
 pytestmark = pytest.mark.lab
 
@@ -221,15 +222,34 @@ def test_streaming_reads_the_whole_backup_before_anything_goes(tmp_path: Path) -
         assert state(pi) == live
 
 
+def app(pi: Site, image: str) -> None:
+    """Run something that passes for the app, of this image."""
+    docker(
+        *("run", "-d", "--name", f"{pi.project}-app", f"--label=com.docker.compose.project={pi.project}"),
+        *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
+        *(image, "1000"),
+    )
+
+
+def test_the_app_of_another_version_is_left_stopped(pi: Site) -> None:
+    older, newer = base_image("trixie"), base_image("bookworm")
+    app(pi, older)
+    pi.must("run")
+    made = json.loads(pi.must("list", "--json"))[0]["name"]
+    docker("rm", "-f", f"{pi.project}-app")
+    app(pi, newer)
+    # There is no Compose file here, so starting it would fail.
+    output = pi.must(*RESTORE, "--backup", made, "--leave-other-version-stopped")
+    assert f"{older} made {made}, and {newer} ran here" in output
+    assert (result(pi)["left_for_version"], result(pi)["stack"]["images"]["app"]) == (True, older)
+    assert not (pi.root / "state" / "restore-unsettled").exists()
+
+
 def test_a_stack_that_was_not_started_stays_due(tmp_path: Path) -> None:
     with site(tmp_path / "pi", "agent-due", local=tmp_path / "disk") as pi:
         pi.fill()
         pi.must("run")
-        docker(
-            *("run", "-d", f"--label=com.docker.compose.project={pi.project}"),
-            *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
-            *("debian:trixie", "1000"),
-        )
+        app(pi, "debian:trixie")
         # There is no Compose file here: everything is restored, and nothing can be started.
         for verb in ((*RESTORE, "--newest"), ("settle",)):
             outcome = pi.run(*verb)

@@ -15,7 +15,7 @@ from tests.lab.lab import Lab
 from tests.lab.pi import Pi
 
 from .figures import tell
-from .sources import SEED_MB, copies
+from .sources import SEED_MB, grow
 from .unavoidable import Unavoidable, measure_unavoidable, needed
 
 LIMIT = 1.5
@@ -104,7 +104,7 @@ def _fill(pi: Pi, database_mb: int, files_mb: int) -> int:
     def sql(script: str) -> str:
         return pi.run(*psql, "-U", "loomio", "-d", "loomio_production", input=script.encode())
 
-    return copies(sql, database_mb)
+    return grow(sql, database_mb)
 
 
 def _must(finished: Finished) -> Finished:

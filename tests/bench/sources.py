@@ -14,6 +14,8 @@ from tests.lab.data import Spec, write_sql
 _SCHEMA = Path(__file__).parents[1] / "lab" / "images" / "loomio" / "standin" / "schema.sql"
 SEED_MB = 40
 """What the generator makes; the database copies it where more is wanted."""
+_TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+_SIZE = "SELECT pg_database_size(current_database())"
 _NOISE = Random(1).randbytes(32 << 20)
 
 
@@ -28,18 +30,29 @@ def fill_database(pi: Site, megabytes: int) -> int:
         write_sql(Spec(seed=9, db_mb=min(SEED_MB, megabytes), files_mb=1), process.stdin)
         process.stdin.close()
         assert process.wait() == 0
-    return copies(pi.sql, megabytes)
-
-
-def copies(sql: Callable[[str], str], megabytes: int) -> int:
-    """Copy every table until it is about so many MB, indexes left out. Returns the size of the database."""
-    tables = sql(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-    ).split()
+    tables = pi.sql(_TABLES).split()
     for number in range(2, megabytes // SEED_MB + 1):
-        sql("".join(f"CREATE TABLE {name}_{number} AS TABLE {name};\n" for name in tables))
+        pi.sql("".join(f"CREATE TABLE {name}_{number} AS TABLE {name};\n" for name in tables))
+    pi.sql("VACUUM ANALYZE")
+    return int(pi.sql(_SIZE))
+
+
+def grow(sql: Callable[[str], str], megabytes: int) -> int:
+    """Copy every table with its indexes until the database takes so many MB on the disk, indexes included,
+    as a Loomio's does. Returns its size in bytes.
+    """
+    tables, number = sql(_TABLES).split(), 1
+    while (size := int(sql(_SIZE))) < megabytes * 1_000_000:
+        number += 1
+        sql(
+            "".join(
+                f"CREATE TABLE {name}_{number} (LIKE {name} INCLUDING ALL);\n"
+                f"INSERT INTO {name}_{number} OVERRIDING SYSTEM VALUE SELECT * FROM {name};\n"
+                for name in tables
+            )
+        )
     sql("VACUUM ANALYZE")
-    return int(sql("SELECT pg_database_size(current_database())"))
+    return size
 
 
 def fill_files(pi: Site, count: int, size: int) -> None:

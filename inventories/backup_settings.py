@@ -135,6 +135,9 @@ class BackupSettings(Group):
     verified_kept: Annotated[int, Field(ge=0, le=100)] = Field(
         default=2, description="a number of backups that proved to restore and are kept, 0 to 100"
     )
+    keep_replaced_days: Annotated[
+        Annotated[int, Field(ge=1, le=3650)] | None, BeforeValidator(checks.off)
+    ] = Field(default=None, description="a number of days, from 1, or off")
     local: Annotated[LocalSettings | None, BeforeValidator(checks.off)] = Field(
         default=LocalSettings(), description="path of a directory on the Pi, or off"
     )

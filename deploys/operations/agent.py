@@ -3,6 +3,7 @@ complete.
 """
 
 import io
+import shlex
 from collections.abc import Generator
 
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand, StringCommand
@@ -24,6 +25,7 @@ more of root's powers is none for them.
 _BUILD = (
     CONTENTS
     + r"""
+%FIRST%
 set -e
 umask 022
 cd %ROOT%
@@ -32,8 +34,10 @@ rm -rf versions/%VERSION%.partial
 mkdir versions/%VERSION%.partial
 tar -xzf %ARCHIVE% -C versions/%VERSION%.partial --no-same-owner
 cd versions/%VERSION%.partial
-python3 -m venv .
-bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-cache-dir --no-deps \
+# The system's pip as it lies in its wheel: to install it first would take as long as half of all the rest.
+pip=$(ls /usr/share/python-wheels/pip-*.whl 2>/dev/null | tail -n 1)
+if test -n "$pip"; then python3 -m venv --without-pip .; pip=$pip/pip; else python3 -m venv .; pip=-mpip; fi
+bin/python $pip install --quiet --no-input --disable-pip-version-check --no-cache-dir --no-deps \
   --only-binary :all: --require-hashes --requirement agent.txt
 packages=$(bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 mv loomio_backup "$packages"/
@@ -56,6 +60,44 @@ sync -f versions
 """
 )
 
+# A build in the background, that an earlier step began, is waited for, and taken if it succeeded.
+_BEGUN = r"""
+begun() { test "$(systemctl show --property=ActiveState --value %UNIT% 2>/dev/null)" = activating; }
+while begun; do sleep 0.5; done
+if cd %ROOT% 2>/dev/null && whole versions/%VERSION%; then exit 0; fi
+"""
+_UNIT = "loomio-agent-build.service"
+_LONGEST = 1800
+"""Seconds after which a build in the background is given up."""
+
+
+def _build(root: str, version: str, archive: str, first: str) -> str:
+    script = _BUILD.replace("%FIRST%", first).replace("%UNIT%", _UNIT)
+    return script.replace("%ROOT%", root).replace("%VERSION%", version).replace("%ARCHIVE%", archive)
+
+
+@operation()
+def agent_build_begun(root: str, version: str, archive: bytes) -> Generator[PyinfraCommand, None, None]:
+    """Begin to build a version in the background, while other things go on; `agent_version` waits for it, and
+    builds it itself should this have failed.
+    """
+    if version in host.get_fact(AgentVersionsFact, root=root).installed:
+        host.noop(f"the agent {version} is there")
+        return
+    because("it takes a while, and needs nothing of what comes next")
+    arguments = own_arguments(host)
+    name = f"agent-{version}-begun"
+    uploaded = host.get_temp_filename(name, temp_directory=arguments.get("_temp_dir"))
+    yield FileUploadCommand(io.BytesIO(archive), uploaded, _sudo=False)
+    script = _build(root, version, uploaded, "") + f"rm -f {uploaded}\n"
+    yield StringCommand(
+        f"mkdir -p {root}; "
+        # One that an interrupted run has begun goes on.
+        f'test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating || '
+        f"systemd-run --quiet --collect --no-block --unit={_UNIT} --property=Type=oneshot "
+        f"--property=TimeoutStartSec={_LONGEST} sh -c {shlex.quote(script)}"
+    )
+
 
 @operation()
 def agent_version(root: str, version: str, archive: bytes) -> Generator[PyinfraCommand, None, None]:
@@ -70,9 +112,7 @@ def agent_version(root: str, version: str, archive: bytes) -> Generator[PyinfraC
         uploaded = host.get_temp_filename(f"agent-{version}", temp_directory=arguments.get("_temp_dir"))
         # Uploaded as the user, read by root: no copy in between.
         yield FileUploadCommand(io.BytesIO(archive), uploaded, _sudo=False)
-        yield StringCommand(
-            _BUILD.replace("%ROOT%", root).replace("%VERSION%", version).replace("%ARCHIVE%", uploaded)
-        )
+        yield StringCommand(_build(root, version, uploaded, _BEGUN))
         yield StringCommand(f"rm -f {uploaded}")
     yield StringCommand(
         f"ln -sfn versions/{version} {root}/current.new && mv -fT {root}/current.new {root}/current"

@@ -34,6 +34,23 @@ def compose_pull(directory: str, project: str, record: str) -> Generator[StringC
 
 
 @operation()
+def pull_begun(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """Begin to pull images in the background; `compose_pull` waits for what is under way, and says why where
+    it fails.
+    """
+    because("it takes a while, and needs nothing of what comes next")
+    # A newer image of the same tag is an update, which is another deploy's work.
+    script = "; ".join(
+        f"docker image inspect {image} >/dev/null 2>&1 || docker pull --quiet {image}"
+        for image in map(shlex.quote, images)
+    )
+    yield StringCommand(
+        "systemd-run --quiet --collect --no-block --unit=loomio-images-$$ --property=Type=oneshot "
+        f"--property=TimeoutStartSec=3600 sh -c {shlex.quote(script)}"
+    )
+
+
+@operation()
 def compose_up(
     directory: str, project: str, record: str, services: tuple[str, ...] = ()
 ) -> Generator[PyinfraCommand, None, None]:

@@ -15,6 +15,14 @@ _APT = (
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 )
 
+# Lists that an earlier step has just refreshed will do, unless a source has come since.
+_UPDATE = (
+    "stamp=/run/loomio-apt-updated; "
+    'test -n "$(find $stamp -mmin -15 2>/dev/null)" && '
+    'test -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer $stamp 2>/dev/null)" || '
+    f"{{ {_APT} update && touch $stamp; }}"
+)
+
 
 @operation()
 def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
@@ -25,5 +33,5 @@ def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         host.noop(f"installed: {', '.join(names)}")
         return
     because(f"not installed: {', '.join(missing)}")
-    yield StringCommand(f"{_APT} update")
+    yield StringCommand(_UPDATE)
     yield StringCommand(f"{_APT} install --no-install-recommends {' '.join(missing)}")

@@ -7,7 +7,12 @@ import io
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
-from deploys.operations.agent import agent_version, old_agent_versions_removed, stores_probed
+from deploys.operations.agent import (
+    agent_build_begun,
+    agent_version,
+    old_agent_versions_removed,
+    stores_probed,
+)
 from deploys.operations.disk import folder_on_disk
 from deploys.operations.secret_file import secret_file
 from deploys.steps import agent_archive, agent_config
@@ -21,6 +26,18 @@ from deploys.steps.paths import (
 )
 from deploys.steps.preflight import Target
 from loomio_backup import config as agent_model
+
+
+@deploy("Agent")
+def begin() -> None:
+    """Begin to build the agent's program, in the background: `install` waits for it."""
+    archive = agent_archive.build()
+    agent_build_begun(
+        name=f"Begin to build the agent {archive.version}",
+        root=AGENT_ROOT,
+        version=archive.version,
+        archive=archive.content,
+    )
 
 
 @deploy("Agent")

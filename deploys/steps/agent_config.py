@@ -69,6 +69,7 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
         signing_public_key=crypto.signing_public_key(encryption.signing_key.get_secret_value()),
         old_signing_public_keys=encryption.old_signing_public_keys,
         verified_kept=backup.verified_kept,
+        keep_replaced_days=backup.keep_replaced_days,
         clock_wait_seconds=backup.clock_wait_seconds,
         watch=_watch(settings.monitoring),
         verify=Verify(

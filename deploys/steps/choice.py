@@ -128,24 +128,58 @@ def settle_version(choice: Choice) -> None:
         backup, reported = result.get("backup"), result.get("stack")
         if not backup or not reported or _is_placed(choice, backup):
             return True
-        stack = {
-            "commit": reported.get("commit"),
-            "images": {
-                service: {"reference": reference}
-                for service, reference in (reported.get("images") or {}).items()
-            },
-        }
-        if not _put(host, choice, backup, stack):
-            return False
-        compose_pull(
-            name="Fetch what that version needs",
-            directory=choice.asked.settings.stack.directory,
-            project=PROJECT,
-            record=COMPOSE_RECORD,
-        )
-        return True
+        return _put_reported(host, choice, backup, reported)
 
     python.call(name="Keep to the version that made the backup", function=settle)
+
+
+@deploy("Restore")
+def follow_backup(choice: Choice) -> None:
+    """After a restore on a Pi that runs: where another version made the backup, the agent has left the app
+    stopped, and that version is put in place.
+    """
+
+    def follow(state: State, host: Host) -> bool:
+        as_root = privilege.arguments(host)
+        found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
+        result = found.result or {}
+        if not result.get("left_for_version"):
+            return True
+        backup, reported = str(result["backup"]), dict(result["stack"])
+        image = shlex.quote(str(reported["images"]["app"]))
+        script = f"docker image inspect {image} >/dev/null 2>&1 || docker pull --quiet {image}"
+        done, output = host.run_shell_command(StringCommand(script), **as_root)
+        if not done:
+            why = output.stderr_lines[-1] if output.stderr_lines else "no reason given"
+            return complain(
+                host,
+                f"{backup} is restored, but {reported['images']['app']}, which made it, cannot be fetched "
+                f"({why}), so Loomio was not started: the version that ran here would change the data at "
+                "once. When it can be fetched, run the same command again. To go back to what was here "
+                "before, type on the Pi: sudo loomio-backup undo. To go on with the version that ran here "
+                "all the same: loomio-pi deploy setup",
+            )
+        return _put_reported(host, choice, backup, reported)
+
+    python.call(name="Run the version that made the backup", function=follow)
+
+
+def _put_reported(host: Host, choice: Choice, backup: str, reported: dict[str, Any]) -> bool:
+    """Place the version that the agent's report of a restore names, and fetch its images."""
+    images = reported.get("images") or {}
+    stack = {
+        "commit": reported.get("commit"),
+        "images": {service: {"reference": reference} for service, reference in images.items()},
+    }
+    if not _put(host, choice, backup, stack):
+        return False
+    compose_pull(
+        name="Fetch what that version needs",
+        directory=choice.asked.settings.stack.directory,
+        project=PROJECT,
+        record=COMPOSE_RECORD,
+    )
+    return True
 
 
 def _is_placed(choice: Choice, backup: str) -> bool:

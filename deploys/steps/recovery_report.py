@@ -29,6 +29,7 @@ PHASES = (
     ("Recovery | Fetch", "images"),
     ("Fetch what that version needs", "images"),
     ("Stack | Fetch", "images"),
+    ("Stack | Begin", "images"),
     ("Recovery | Restore", "restore"),
     ("Stack | Start every", "start"),
     ("Stack | Wait until healthy: every", "start"),
@@ -96,7 +97,7 @@ def start_clock() -> Clock:
 
 @deploy("Recovery")
 def report(target: Target, choice: Choice | None = None, clock: Clock | None = None) -> None:
-    """Have the report printed, last of all. A restore on a running Pi has neither choice nor clock."""
+    """Have the report printed, last of all. A restore on a running Pi has no clock."""
 
     def keep(state: State, host: Host) -> bool:
         as_root = privilege.arguments(host)

@@ -53,6 +53,8 @@ def wanted(host: Host) -> Wish:
         words = f"the {only} of {words}"
     if recovery.said_yes(host, "streaming"):
         options.append("--streaming")
+    # An app that is newer than its data changes the data at once: choice.follow_backup starts the right one.
+    options.append("--leave-other-version-stopped")
     return Wish(tuple(options), words, recovery.replace_wanted(host))
 
 

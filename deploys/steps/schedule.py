@@ -38,6 +38,7 @@ from deploys.steps.templates import render
 from inventories.backup_settings import BackupSettings
 from inventories.settings import Settings
 from loomio_backup import credentials as names
+from loomio_backup.drill.drills import LONGEST
 
 #: Unit to template.
 TEMPLATES = {
@@ -113,6 +114,7 @@ def contents(target: Target) -> dict[str, str]:
         **common,
         **_sandbox(settings, readable=[settings.stack.directory, store_directory(backup)]),
         "credentials": lent(*VERIFY_CREDENTIALS),
+        "longest_seconds": int(LONGEST.total_seconds()),
     }
     offline = settings.encryption.offline_key
     variables: dict[str, dict[str, object]] = {

@@ -3,7 +3,7 @@
 from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
-from deploys.operations.compose import compose_pull, compose_up, wait_healthy
+from deploys.operations.compose import compose_pull, compose_up, pull_begun, wait_healthy
 from deploys.operations.database import database_begun, database_made
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.secret_file import secret_file
@@ -40,6 +40,13 @@ def place(target: Target) -> None:
         names=True,
         _sudo=False,
     )
+
+
+@deploy("Stack")
+def begin_fetch(target: Target) -> None:
+    """Begin to fetch what is needed whichever version of the app it will be, in the background."""
+    images = target.settings.stack.images
+    pull_begun(name="Begin to fetch PostgreSQL and Redis", images=(images.postgres, images.redis))
 
 
 @deploy("Stack")

@@ -202,6 +202,7 @@ class Config(Model):
     signing_public_key: str
     old_signing_public_keys: list[str] = []
     verified_kept: Count = 2
+    keep_replaced_days: Annotated[int, Field(ge=1)] | None = None
     clock_wait_seconds: Count = 300
     watch: Watch = Watch()
     verify: Verify = Verify()

@@ -1,4 +1,4 @@
-"""`python -m tests.bench memory|increments|database`: one measurement, of any size."""
+"""`python -m tests.bench memory|increments|database|recovery`: one measurement, of any size."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 from .database import measure_database
 from .increments import measure_increments
 from .memory import measure_memory
+from .recovery import measure_recovery
 
 
 def main() -> int:
     """Measure, and say whether it is within its limits. Exit codes: 0 it is, 1 it is not."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", choices=("memory", "increments", "database"))
+    parser.add_argument("what", choices=("memory", "increments", "database", "recovery"))
     parser.add_argument("--database-mb", type=int, default=2000)
     parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--files-mb", type=int, default=1000, help="of a recovery")
     parser.add_argument("--file-bytes", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -28,6 +30,8 @@ def main() -> int:
                 found = measure_memory(root, options.database_mb, options.files).within_limits
             case "increments":
                 found = measure_increments(root, options.files, options.file_bytes).within_limits
+            case "recovery":
+                found = measure_recovery(root, options.database_mb, options.files_mb).within_limits
             case _:
                 found = measure_database(root, options.database_mb, options.rounds).within_limits
     print("within its limits" if found else "NOT within its limits")

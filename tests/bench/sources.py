@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,10 @@ from tests.lab.agent_site import DATABASE, USER, Site
 from tests.lab.data import Spec, write_sql
 
 _SCHEMA = Path(__file__).parents[1] / "lab" / "images" / "loomio" / "standin" / "schema.sql"
-_SEED_MB = 40
+SEED_MB = 40
+"""What the generator makes; the database copies it where more is wanted."""
+_TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+_SIZE = "SELECT pg_database_size(current_database())"
 _NOISE = Random(1).randbytes(32 << 20)
 
 
@@ -23,16 +27,32 @@ def fill_database(pi: Site, megabytes: int) -> int:
     psql = ["docker", "exec", "-i", pi.container, "psql", "-X", "-q", "-o", "/dev/null", "-U", USER, DATABASE]
     with subprocess.Popen(psql, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
-        write_sql(Spec(seed=9, db_mb=min(_SEED_MB, megabytes), files_mb=1), process.stdin)
+        write_sql(Spec(seed=9, db_mb=min(SEED_MB, megabytes), files_mb=1), process.stdin)
         process.stdin.close()
         assert process.wait() == 0
-    tables = pi.sql(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-    ).split()
-    for number in range(2, megabytes // _SEED_MB + 1):
+    tables = pi.sql(_TABLES).split()
+    for number in range(2, megabytes // SEED_MB + 1):
         pi.sql("".join(f"CREATE TABLE {name}_{number} AS TABLE {name};\n" for name in tables))
     pi.sql("VACUUM ANALYZE")
-    return int(pi.sql("SELECT pg_database_size(current_database())"))
+    return int(pi.sql(_SIZE))
+
+
+def grow(sql: Callable[[str], str], megabytes: int) -> int:
+    """Copy every table with its indexes until the database takes so many MB on the disk, indexes included,
+    as a Loomio's does. Returns its size in bytes.
+    """
+    tables, number = sql(_TABLES).split(), 1
+    while (size := int(sql(_SIZE))) < megabytes * 1_000_000:
+        number += 1
+        sql(
+            "".join(
+                f"CREATE TABLE {name}_{number} (LIKE {name} INCLUDING ALL);\n"
+                f"INSERT INTO {name}_{number} OVERRIDING SYSTEM VALUE SELECT * FROM {name};\n"
+                for name in tables
+            )
+        )
+    sql("VACUUM ANALYZE")
+    return size
 
 
 def fill_files(pi: Site, count: int, size: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploys.steps import agent_archive
 from inventories.new_secrets import new_text
 from tests.unit.pull_bench import PiBackups
 
@@ -19,16 +20,23 @@ RESULT = json.dumps({"backup": "loomio_backup_20261123_020000", "phases": {}})
 def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last(tmp_path: Path) -> None:
     done = ScriptedPi(tmp_path).deploy("disaster_recovery")
     assert done.code == 0, done.output
+    version = agent_archive.build().version
     order = [
+        # What takes long and needs nothing of what comes next goes on meanwhile.
+        "System | Install git, Python and certificates",
+        f"Agent | Begin to build the agent {version}",
+        "Docker | Install Docker's packages",
+        "Stack | Begin to fetch PostgreSQL and Redis",
         "Agent | Write the agent's configuration",
         "Stack | Write the stack's .env",
+        "Schedule | Write loomio-restore.service",
+        "Schedule | Enable loomio-restore-settle.path",
+        f"Agent | Install the agent {version}",
         "Recovery | Take the version that made the backup",
         "Recovery | Fetch the app's image as the backup knows it",
         "Recovery | Compare PostgreSQL's version with the backup's",
         "Stack | Start db, redis",
         "Stack | Wait until healthy: db, redis",
-        "Schedule | Write loomio-restore.service",
-        "Schedule | Enable loomio-restore-settle.path",
         RESTORE,
         "Recovery | Keep to the version that made the backup",
         "Stack | Start every service",

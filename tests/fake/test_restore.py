@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .scripted import ScriptedPi
+from .scripted import COMMIT, Answer, ConvergedPi, Finished, ScriptedPi
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,58 @@ def test_what_is_asked_for_is_said(tmp_path: Path, data: list[str], words: str) 
     done = ScriptedPi(tmp_path).deploy("restore", "--dry", "--json", *options)
     assert done.code == 0, done.output
     assert done.planned[0].startswith(f"Restore | Restore {words}")
-    assert done.planned[1:] == ["Restore | Look whether Loomio answers", "Recovery | Read the agent's report"]
+    assert done.planned[1:] == [
+        "Restore | Run the version that made the backup",
+        "Stack | Start every service",
+        "Stack | Wait until healthy: every service",
+        "Restore | Look whether Loomio answers",
+        "Recovery | Read the agent's report",
+    ]
+
+
+BACKUP = "loomio_backup_20261122_140000"
+ENDED: Answer = (r"systemctl start --no-block", "It has ended: success")
+
+
+def restored(**more: Any) -> Answer:
+    """The agent's report of a finished restore of an older version's backup."""
+    stack = {"commit": COMMIT, "images": {"app": "loomio/loomio:3.4", "redis": "redis:8"}}
+    document = {"backup": BACKUP, "stack": stack, "left_for_version": True, **more}
+    return (r"restore-result\.json", ["journal done", *json.dumps(document, indent=1).splitlines()])
+
+
+def restore(folder: Path, *answers: Answer) -> Finished:
+    pi = ConvergedPi(folder, answers=[*answers, ENDED])
+    options = ("-y", "--data", "replace_live_data=yes", "--data", f"backup={BACKUP}")
+    return pi.deploy("restore", *options, module="deploys.console.runner")
+
+
+def test_the_version_that_made_the_backup_runs_then(tmp_path: Path) -> None:
+    """The app was left stopped for it: the older one is put in place, and what runs from now on is said."""
+    done = restore(tmp_path, restored())
+    assert done.code == 0, done.output
+    assert "Check out the stack as the backup knows it" in done.output
+    said = f"{BACKUP} was made by loomio/loomio:3.4, and that is what runs"
+    # When it is decided, and in the report.
+    assert done.output.count(said) == 2
+    assert "loomio-pi deploy setup --data update=yes" in done.output
+
+
+def test_of_the_same_version_nothing_is_changed(tmp_path: Path) -> None:
+    done = restore(tmp_path, restored(left_for_version=False))
+    assert done.code == 0, done.output
+    assert "Check out the stack" not in done.output
+    assert "that is what runs" not in done.output
+
+
+def test_a_version_that_cannot_be_had_is_not_replaced_by_a_newer_one(tmp_path: Path) -> None:
+    gone: Answer = (r"docker pull --quiet loomio/loomio:3\.4", {"success": False, "stderr": "unknown"})
+    done = restore(tmp_path, gone, restored())
+    assert done.code == 1
+    assert "loomio/loomio:3.4, which made it, cannot be fetched (unknown)" in done.output
+    assert "sudo loomio-backup undo" in done.output
+    assert "Check out the stack" not in done.output
+    assert "Stack | Start" not in done.output
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Backups by earlier versions of the program, kept in tests/data/older_backups: whatever comes later must
-restore them. Each folder there is named after the commit whose program made it.
+restore them. Each folder there is named after the commit whose program made it, or after what else was older.
 
-    python -m tests.lab.older_backups COMMIT      keeps one by the program as it stands here
+    python -m tests.lab.older_backups NAME [IMAGE]     keeps one by the program as it stands here, out of a
+                                                       PostgreSQL of another image
 
 Do that whenever the format of anything in a store has changed. The keys in there protect nothing else.
 """
@@ -60,9 +61,12 @@ def _files(pi: Site) -> list[Any]:
     return found
 
 
-def keep(directory: Path) -> None:
+def keep(directory: Path, image: str | None = None) -> None:
     """Make a small backup with the program as it stands, and keep it with its keys and its content."""
-    with tempfile.TemporaryDirectory() as folder, site(Path(folder) / "pi", "older", local=_in(folder)) as pi:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        site(Path(folder) / "pi", "older", local=_in(folder), image=image) as pi,
+    ):
         pi.fill()
         _shrink(pi)
         pi.must("run")
@@ -89,4 +93,4 @@ def _write(path: Path, document: Any) -> None:
 
 
 if __name__ == "__main__":
-    keep(KEPT / sys.argv[1])
+    keep(KEPT / sys.argv[1], *sys.argv[2:])

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.restore import keeping
+
 from .agent_site import DATABASE, Site, site
 from .docker import docker, wait_until
+from .images import base_image
 
 pytestmark = pytest.mark.lab
 
@@ -82,6 +87,47 @@ def test_undone_is_as_it_was_and_undone_twice_is_done_again(pi: Site) -> None:
     assert state(pi) == wanted
     gone = pi.run("undo", "--unattended")
     assert (gone.code, "nothing to undo" in gone.err) == (1, True)
+
+
+def kept(pi: Site) -> list[Any]:
+    """What `status` says is kept aside; it says it to people, too."""
+    found = json.loads(pi.run("status", "--json").out)
+    noted = [note for note in found["notes"] if "undo --forget" in note]
+    assert len(noted) == len(found["kept"])
+    return list(found["kept"])
+
+
+def test_what_is_kept_is_told_and_goes_by_itself_where_that_is_wanted(pi: Site) -> None:
+    assert kept(pi) == []
+    (pi.uploads / "large").write_bytes(bytes(2_000_000))
+    pi.must(*RESTORE, "--backup", first(pi))
+    [one] = kept(pi)
+    database = int(pi.sql(f"SELECT pg_database_size('{one['database']}')"))
+    assert one["bytes"] > database + 2_000_000
+    assert one["backup"] == first(pi)
+    pi.must("undo", "--unattended")
+    [undone] = kept(pi)
+    assert undone["database"].startswith("loomio_undone_")
+    before = state(pi)
+
+    with_limit = pi.config.model_copy(update={"keep_replaced_days": 30})
+    pi.write_config(with_limit)
+    with Catalogue(pi.root / "state" / "catalogue.sqlite") as catalogue:
+        for days, goes in ((29, False), (31, True)):
+            since = datetime.now(UTC) - timedelta(days=days)
+            keeping.rewrite(catalogue, [replace(keeping.kept(catalogue)[0], since=since)])
+            pi.run("watch")
+            # What the path unit waits for; it starts `settle`.
+            assert (pi.root / "state" / "restore-unsettled").exists() == goes
+            pi.must("settle")
+            assert len(kept(pi)) == (not goes)
+    assert pi.sql("SELECT datname FROM pg_database WHERE datname LIKE 'loomio_%'") == DATABASE
+    assert [path for path in pi.uploads.iterdir() if path.name.startswith(".loomio-")] == []
+    assert state(pi) == before
+    gone = pi.run("undo", "--unattended")
+    assert (gone.code, "nothing to undo" in gone.err) == (1, True)
+    (pi.uploads / "large").unlink()
+    pi.write_config(with_limit.model_copy(update={"keep_replaced_days": None}))
 
 
 @pytest.mark.parametrize("part", ["database", "files"])
@@ -176,15 +222,34 @@ def test_streaming_reads_the_whole_backup_before_anything_goes(tmp_path: Path) -
         assert state(pi) == live
 
 
+def app(pi: Site, image: str) -> None:
+    """Run something that passes for the app, of this image."""
+    docker(
+        *("run", "-d", "--name", f"{pi.project}-app", f"--label=com.docker.compose.project={pi.project}"),
+        *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
+        *(image, "1000"),
+    )
+
+
+def test_the_app_of_another_version_is_left_stopped(pi: Site) -> None:
+    older, newer = base_image("trixie"), base_image("bookworm")
+    app(pi, older)
+    pi.must("run")
+    made = json.loads(pi.must("list", "--json"))[0]["name"]
+    docker("rm", "-f", f"{pi.project}-app")
+    app(pi, newer)
+    # There is no Compose file here, so starting it would fail.
+    output = pi.must(*RESTORE, "--backup", made, "--leave-other-version-stopped")
+    assert f"{older} made {made}, and {newer} ran here" in output
+    assert (result(pi)["left_for_version"], result(pi)["stack"]["images"]["app"]) == (True, older)
+    assert not (pi.root / "state" / "restore-unsettled").exists()
+
+
 def test_a_stack_that_was_not_started_stays_due(tmp_path: Path) -> None:
     with site(tmp_path / "pi", "agent-due", local=tmp_path / "disk") as pi:
         pi.fill()
         pi.must("run")
-        docker(
-            *("run", "-d", f"--label=com.docker.compose.project={pi.project}"),
-            *("--label=com.docker.compose.service=app", "--stop-signal=KILL", "--entrypoint=sleep"),
-            *("debian:trixie", "1000"),
-        )
+        app(pi, "debian:trixie")
         # There is no Compose file here: everything is restored, and nothing can be started.
         for verb in ((*RESTORE, "--newest"), ("settle",)):
             outcome = pi.run(*verb)

@@ -53,6 +53,7 @@ def status(local: StoreStatus | None = None, drive: StoreStatus | None = None, *
         "channels": 1,
         "unsent": None,
         "keys": [KeyStatus("0123456789abcdef", "identity", 12)],
+        "kept": [],
         "disk_free_bytes": 10**10,
         "disk_needed_bytes": 600_000_000,
         "dump_bytes": 88_000_000,

@@ -134,6 +134,24 @@ def test_the_outlook_is_measured_or_says_that_it_is_not() -> None:
     assert "die with it" in outlook(alone, 60.0, []).text
 
 
+def test_a_drill_that_comes_to_no_end_is_told_of() -> None:
+    hanging = run("running", "verify", None, hours=13)
+    [found] = conditions(CONFIG, status(runs=[hanging]))
+    assert found.key == "drill-run"
+    for part in ("came to no end in 13 h", "untouched", "it is ended by itself", "systemctl stop"):
+        assert part in found.text
+    assert conditions(CONFIG, status(runs=[run("running", "verify", None, hours=11)])) == []
+
+    ended = run("failed", "verify", "it was told to end before it was done", hours=24.1)
+    [found] = conditions(CONFIG, status(runs=[ended]))
+    assert "came to no end in 24 h 6 min, and was ended." in found.text
+    assert title("drill-run") == "a drill comes to no end"
+    # One that failed at once has alarms of its own, and one that the power took will come again.
+    assert conditions(CONFIG, status(runs=[run("failed", "verify")])) == []
+    assert conditions(CONFIG, status(runs=[run("killed", "verify", hours=30)])) == []
+    assert conditions(CONFIG, status(runs=[run("complete", "verify", None, hours=30)])) == []
+
+
 def test_memory_decides_whether_a_drill_begins() -> None:
     text = "MemTotal:  3000000 kB\nMemFree: 100000 kB\nMemAvailable:   600000 kB\n"
     assert drill_gates.available_memory(text) == 600000 * 1024

@@ -154,6 +154,8 @@ def test_timers_catch_up_and_follow_the_schedule(tmp_path: Path) -> None:
 def test_a_drill_gives_way_to_everything_else(tmp_path: Path) -> None:
     found = units(tmp_path)
     for unit, arguments in ((VERIFY_SERVICE, "verify --wait"), (SAMPLE_SERVICE, "verify --wait --sample")):
+        # One that hangs is ended, and the watch looks at what came of it.
+        assert values(found[unit], "TimeoutStartSec") == ["86400"]
         assert values(found[unit], "ExecStart") == [f"/usr/local/bin/loomio-backup {arguments}"]
         assert values(found[unit], "IOSchedulingClass") == ["idle"]
         assert values(found[unit], "Nice") == ["19"]

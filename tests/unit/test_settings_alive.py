@@ -71,6 +71,7 @@ OTHERS: dict[str, Any] = {
     "backup.retention.days": 3,
     "backup.retention.space_limit": "10 GB",
     "backup.verified_kept": 3,
+    "backup.keep_replaced_days": 30,
     "backup.local.path": "/var/backups/elsewhere",
     "backup.local.mount_point": "/var/backups",
     "backup.drive.folder_id": "abc",

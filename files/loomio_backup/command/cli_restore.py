@@ -55,6 +55,11 @@ def _add_restore(verbs: Verbs) -> None:
         "nothing is kept aside, and nothing can be undone",
     )
     _add_leave_stopped(restore)
+    restore.add_argument(
+        "--leave-other-version-stopped",
+        action="store_true",
+        help="the same, but only where another version of the app made the backup than the one that ran here",
+    )
     add_wait(restore)
 
 

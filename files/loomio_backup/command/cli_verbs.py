@@ -151,6 +151,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         unattended=arguments.unattended,
         replace_live_data=arguments.replace_live_data,
         leave_stopped=arguments.leave_stopped,
+        leave_other_version_stopped=arguments.leave_other_version_stopped,
         streaming=arguments.streaming,
     )
     if arguments.older:

@@ -2,6 +2,7 @@
 recovery report build on.
 """
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -11,6 +12,9 @@ from loomio_backup.errors import CatalogueError
 
 KEPT = 100
 """So many drills of a store are remembered, and older ones as long as they prove a backup."""
+
+LONGEST = timedelta(hours=24)
+"""Its unit ends a drill that takes longer: it hangs, or the line is too slow to prove anything in time."""
 
 Scope = Literal["whole", "sample"]
 

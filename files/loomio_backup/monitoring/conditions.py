@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from loomio_backup.config import Config, zone
+from loomio_backup.drill import drills
 from loomio_backup.monitoring import drill_status, freshness
 from loomio_backup.monitoring.alarms import Condition
 from loomio_backup.monitoring.status import RunStatus, Status
@@ -20,6 +21,7 @@ _TITLES = {
     "run": "the last backup failed",
     "late": "no new backup in {}",
     "content": "not all is in {} that was put there",
+    "drill-run": "a drill comes to no end",
     "drill": "a backup does not come back from {}",
     "proof": "no backup in {} is proven to come back",
     "access": "{} cannot be used",
@@ -34,6 +36,8 @@ _OUTAGE = timedelta(hours=6)
 """Networks go and come back; a day's backups can be made up for."""
 _LONGEST_RUN = timedelta(hours=24)
 """A backup that has been running for longer hangs, unless something still arrives."""
+_LONG_DRILL = drills.LONGEST / 2
+"""When people hear of a drill that is still going on: long before its unit ends it."""
 _CLOCKS = timedelta(minutes=5)
 _CLOCK_DOUBTED = timedelta(hours=2)
 _DUMPS = 2
@@ -110,6 +114,31 @@ class _Judge:
                     "Type: loomio-backup rotate-key",
                 ),
             )
+
+        yield from self._endless_drill()
+
+    def _endless_drill(self) -> Iterator[Condition]:
+        """A drill that hangs, or that was ended because it did."""
+        run = self._status.run("verify")
+        if run is None or run.outcome in ("complete", "partial"):
+            return
+        took = (run.finished_at or self._status.at) - run.started_at
+        if run.outcome == "killed" or took < _LONG_DRILL:
+            return
+        ended = run.outcome == "failed"
+        yield Condition(
+            "drill-run",
+            _text(
+                f"The drill begun {self._at(run.started_at)} came to no end in",
+                f"{seconds_text(took.total_seconds())}{', and was ended.' if ended else '.'}",
+                "Loomio and the backups are untouched, and backups are still made.",
+                "See what it waited for with: journalctl -n 20 -u 'loomio-backup-verify*'.",
+                "Then try again with: loomio-backup verify"
+                if ended
+                else f"After {seconds_text(drills.LONGEST.total_seconds())} it is ended by itself; to end it "
+                "now, type: systemctl stop 'loomio-backup-verify*.service'",
+            ),
+        )
 
     def frozen(self) -> Iterator[Condition]:
         """Retention stopped because the data collapsed."""

@@ -24,6 +24,8 @@ from loomio_backup.monitoring import alarms, freshness
 from loomio_backup.monitoring.alarms import Alarm
 from loomio_backup.monitoring.notify import Alerts
 from loomio_backup.monitoring.store_status import Looker, Opened, StoreStatus, open_each
+from loomio_backup.restore import keeping
+from loomio_backup.restore.keeping import Kept
 from loomio_backup.retention.holding import Observer
 from loomio_backup.retention.pins import Pins
 from loomio_backup.state import StateDirectory
@@ -73,6 +75,7 @@ class Status:
     frozen: why retention removes nothing until a person has looked.
     alarms: the open ones. channels: how many ways there are to tell a person; unsent: why the last message
     did not reach all of them. keys: what opens the backups.
+    kept: what restores keep aside, oldest first.
     disk_free_bytes: on the disk that backups are made on; disk_needed_bytes: below which none is made.
     dump_bytes: what the last database dump took.
     clock_synchronised: whether the network has set the clock since the start; clock_doubted_since: since when
@@ -94,6 +97,7 @@ class Status:
     channels: int
     unsent: str | None
     keys: list[KeyStatus]
+    kept: list[Kept]
     disk_free_bytes: int
     disk_needed_bytes: int
     dump_bytes: int
@@ -147,6 +151,7 @@ def collect(
         channels=len(alerts.urls) + (alerts.smtp is not None),
         unsent=catalogue.meta(UNSENT),
         keys=_keys(config, credentials, state, catalogue, opened),
+        kept=keeping.kept(catalogue),
         disk_free_bytes=room.free(state.spool),
         disk_needed_bytes=room.FLOOR + dump_bytes,
         dump_bytes=dump_bytes,

@@ -16,6 +16,8 @@ from loomio_backup.monitoring.notify import Alerts
 from loomio_backup.monitoring.status import Status
 from loomio_backup.monitoring.store_status import FirstCopy, Opened, StoreStatus
 from loomio_backup.progress import bytes_text, seconds_text
+from loomio_backup.restore import keeping
+from loomio_backup.restore.keeping import Kept
 from loomio_backup.state import StateDirectory
 
 NO_DRIVE = (
@@ -96,6 +98,7 @@ def notes(config: Config, found: Status, nobody: bool) -> list[str]:
         for store in found.stores
         if store.late_since is not None and (reason := excuse(found, store)) is not None
     ]
+    noted += [_kept(one, config) for one in found.kept]
     return noted
 
 
@@ -196,6 +199,16 @@ _WHERE = {
     "settings": "not on this Pi; in the settings as a recipient",
     "elsewhere": "not on this Pi; older backups need it",
 }
+
+
+def _kept(one: Kept, config: Config) -> str:
+    until = keeping.goes_on(config, one)
+    how = "" if until is None else f" It goes by itself on {text_of(until, config)}."
+    return (
+        f"What was here before the restore of {one.backup} is kept aside since {_at(one.since, config)}, for "
+        f"loomio-backup undo, and takes {bytes_text(one.bytes)}.{how} To give the room free now: "
+        "loomio-backup undo --forget"
+    )
 
 
 def _first_copy(store: StoreStatus, copy: FirstCopy) -> str:

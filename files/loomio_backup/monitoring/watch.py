@@ -25,6 +25,7 @@ from loomio_backup.monitoring.notify import Alerts, Message
 from loomio_backup.monitoring.status import CLOCK_DOUBTED, UNSENT, Status
 from loomio_backup.monitoring.store_status import ACCESS, OUTAGE, PATIENCE, note_figures
 from loomio_backup.progress import say
+from loomio_backup.restore import keeping, restore_journal
 from loomio_backup.state import StateDirectory
 
 _CANARY = timedelta(hours=24)
@@ -77,6 +78,9 @@ def _look(
         say(f"{condition.key}: {condition.text}")
     if not wrong:
         say("nothing is wrong")
+    if keeping.due(config, catalogue):
+        # The watch must not touch data: the unit that watches for this marker lets go of it.
+        (state.path / restore_journal.MARKER).touch(mode=0o600)
     delivered = _tell(config, catalogue, alerts, tidings, found)
     delivered &= _ping(alerts, well=not wrong)
     if config.watch.prometheus_file is not None:

@@ -3,7 +3,6 @@ touched."""
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from loomio_backup.state import StateDirectory
 
 _TABLE = f"""
 {{
-  pg_restore --exit-on-error --no-owner --no-privileges -n "$1" -t "$2" -f {WORK}/table.sql
+  pg_restore --exit-on-error --no-owner --no-privileges -n "$1" -t "$2" -f {WORK}/out
   status=$?
   test $status -ne 0 || cat >/dev/null
   exit $status
@@ -164,22 +163,21 @@ def _table(
             f"{manifest.name} has no table {schema}.{table}. loomio-backup show {manifest.name} names "
             "them all."
         )
-    room.require_restore(wanted, {state.spool: entry.plain_size, destination.parent: entry.plain_size})
-    with database_helper.opened(config, state.spool) as helper, fetcher.file(entry) as path:
-        written = helper.directory / "table.sql"
-        try:
-            content = restore_database.fed(
-                helper,
-                _TABLE,
-                schema,
-                f"pg_restore could not take {wanted} out of {entry.name}",
-                lambda sink: copy_object(path, fetcher.identities, sink),
-                table,
-            )
-            if content != (entry.plain_size, entry.plain_sha256):
-                raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
-            with written.open("rb") as source, appearing.new_file(destination) as out:
-                shutil.copyfileobj(source, out)
-        finally:
-            written.unlink(missing_ok=True)
+    room.require_restore(wanted, {state.spool: entry.stored_size, destination.parent: entry.plain_size})
+    with (
+        database_helper.opened(config, state.spool) as helper,
+        fetcher.file(entry) as path,
+        appearing.new_file(destination) as out,
+    ):
+        content = restore_database.fed(
+            helper,
+            _TABLE,
+            schema,
+            f"pg_restore could not take {wanted} out of {entry.name}",
+            lambda sink: copy_object(path, fetcher.identities, sink),
+            table,
+            out=out,
+        )
+        if content != (entry.plain_size, entry.plain_sha256):
+            raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
     say(f"{schema}.{table}: {rows} rows, as SQL; to look at it in a database of its own, or to copy from")

@@ -21,7 +21,7 @@ from loomio_backup.docker import Helper
 from loomio_backup.encryption.keys import Keys, Rings
 from loomio_backup.errors import DamagedObject, ManifestError, RestoreError, WrongKey
 from loomio_backup.progress import Stopwatch, say
-from loomio_backup.restore import restore_journal, restore_safety, restore_streaming
+from loomio_backup.restore import restore_journal, restore_safety, restore_streaming, restore_version
 from loomio_backup.restore.restore_choice import (
     Candidate,
     Wish,
@@ -85,6 +85,7 @@ class _Restore:
         self._safety = [] if self._last is None else self._last.safety[-_REMEMBERED:]
         unfinished = self._last is not None and self._last.state != "done"
         self._writers = list(self._last.writers) if self._last is not None and unfinished else []
+        self._ran = dict(self._last.ran) if self._last is not None and unfinished else {}
 
     def make(self) -> None:
         if self._last is not None and self._last.state == "switching":
@@ -214,6 +215,8 @@ class _Restore:
         )
         journal.safety, journal.passed_over, journal.stale = self._safety, self._passed_over, self._stale
         journal.writers = self._writers
+        journal.ran = {**self._ran, **restore_version.running(self._config.project)}
+        restore_version.settle_start(journal, manifest, leave_other=self._wish.leave_other_version_stopped)
         if self._wish.streaming:
             restore_streaming.clear(self._config, self._state, helper, preparation, journal)
         preparation.make(helper, journal)

@@ -33,6 +33,7 @@ class Wish:
     unattended: bool = False
     replace_live_data: bool = False
     leave_stopped: bool = False
+    leave_other_version_stopped: bool = False
     streaming: bool = False
 
     @property

@@ -2,11 +2,15 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from loomio_backup.backup.bundle import Bundle
-from loomio_backup.backup.fifo import FifoWriter, make_fifo
+from loomio_backup.backup.fifo import FifoReader, FifoWriter, Running, make_fifo
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
 from loomio_backup.database import postgres
@@ -16,14 +20,16 @@ from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.progress import Ticker, bytes_text, say
 from loomio_backup.restore.restore_fetch import Fetcher
-from loomio_backup.streams import Sink
+from loomio_backup.streams import BLOCK, Sink, write_all
 
 _Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
 
+# Every table and index is a transaction of its own, and an SD card takes its time to confirm each. What
+# follows (ANALYZE) is confirmed as ever, and with it all that came before.
 _RESTORE = f"""
 {{
-  pg_restore --exit-on-error --no-password -d "$1"
+  PGOPTIONS="-c synchronous_commit=off" pg_restore --exit-on-error --no-password -d "$1"
   status=$?
   test $status -ne 0 || cat >/dev/null
   exit $status
@@ -57,8 +63,16 @@ def drop_leftovers(helper: Helper) -> None:
             sql.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
 
 
-def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle, fetcher: Fetcher) -> None:
-    """Make the database `new`, fill it from the dump, and compare every table's rows with the manifest.
+def restore_beside(
+    helper: Helper,
+    new: str,
+    manifest: Manifest,
+    bundle: Bundle,
+    fetcher: Fetcher,
+    stop: threading.Event | None = None,
+) -> None:
+    """Make the database `new`, fill it from the dump, and compare every table's rows with the manifest. When
+    `stop` is set, nothing more goes into it.
 
     Raises DamagedObject when the dump is not what it should be, RestoreError when the server cannot take it.
     """
@@ -66,7 +80,7 @@ def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle,
         _refuse_older_server(sql, manifest)
         _make_roles(sql, bundle.roles)
         make_database(sql, new, bundle.properties)
-    _fill(helper, new, manifest, fetcher)
+    _fill(helper, new, manifest, fetcher, stop or threading.Event())
     _compare(helper, new, manifest)
 
 
@@ -112,7 +126,7 @@ def make_database(sql: Session, name: str, properties: DatabaseProperties) -> No
         sql.execute(f"ALTER DATABASE {identifier(name)} SET {identifier(key)} TO {written}")
 
 
-def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> None:
+def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher, stop: threading.Event) -> None:
     entry = manifest.only("database")
     with fetcher.file(entry) as path:
         content = fed(
@@ -120,7 +134,7 @@ def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> Non
             _RESTORE,
             new,
             f"pg_restore could not restore {entry.name}",
-            lambda sink: copy_object(path, fetcher.identities, sink),
+            lambda sink: copy_object(path, fetcher.identities, _Stoppable(sink, stop)),
         )
         if content != (entry.plain_size, entry.plain_sha256):
             raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
@@ -133,25 +147,33 @@ def fed(
     failure: str,
     feed: Callable[[Sink], _Result],
     *more: str,
+    out: Sink | None = None,
 ) -> _Result:
     """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as the file
-    `restore` of its work directory.
+    `restore` of its work directory. What it writes into the file `out` there goes to `out`, and to no disk.
 
     Raises RestoreError, with `failure` and what the program said, unless it ends well.
     """
     with tempfile.TemporaryFile() as stderr:
         fifo = make_fifo(helper.directory / "restore")
+        # Before the program starts, which would make a file of that name.
+        written = make_fifo(helper.directory / "out")
         process = helper.start(script, argument, *more, stdout=subprocess.DEVNULL, stderr=stderr)
-        writer = FifoWriter(fifo, lambda: process.poll() is None)
+
+        def running() -> bool:
+            return process.poll() is None
+
+        writer = FifoWriter(fifo, running)
         result: _Result | None = None
-        try:
-            result = feed(_Counted(writer))
-        except BrokenPipeError:
-            pass  # Its exit status and what it said are the reason.
-        finally:
-            writer.close()
-            status = process.wait()
-            fifo.unlink()
+        with _drained(written, out, running):
+            try:
+                result = feed(_Counted(writer))
+            except BrokenPipeError:
+                pass  # Its exit status and what it said are the reason.
+            finally:
+                writer.close()
+                status = process.wait()
+                fifo.unlink()
         if result is None or status != 0:
             stderr.seek(0)
             said = stderr.read().decode(errors="replace").strip()
@@ -160,6 +182,30 @@ def fed(
                 "The live database was not touched."
             )
         return result
+
+
+@contextmanager
+def _drained(written: Path, out: Sink | None, running: Running) -> Iterator[None]:
+    """Meanwhile, what a program writes into the FIFO goes to `out`, if there is one; all of it is there when
+    the block has ended. Whatever `out` raises is raised then, and the program gets a broken pipe.
+    """
+
+    def drain(sink: Sink) -> None:
+        reader = FifoReader(written, running)
+        try:
+            while block := reader.read(BLOCK):
+                write_all(sink, block)
+        finally:
+            reader.close()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            draining = pool.submit(drain, out) if out is not None else None
+            yield
+            if draining is not None:
+                draining.result()
+    finally:
+        written.unlink()
 
 
 def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
@@ -178,6 +224,19 @@ def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
             )
         # Without statistics the first visitors would wait for bad query plans.
         sql.execute("ANALYZE")
+
+
+class _Stoppable:
+    """Takes bytes until it is told to stop; from then on it is as if nobody read them."""
+
+    def __init__(self, sink: Sink, stop: threading.Event) -> None:
+        self._sink = sink
+        self._stop = stop
+
+    def write(self, data: "bytes | memoryview", /) -> int | None:
+        if self._stop.is_set():
+            raise BrokenPipeError("the restore was told to end")
+        return self._sink.write(data)
 
 
 class _Counted:

@@ -7,13 +7,13 @@ import subprocess
 import time
 from typing import Any
 
-from loomio_backup import docker
+from loomio_backup import clock, docker
 from loomio_backup.catalogue.catalogue import Catalogue, Lineage
 from loomio_backup.config import Config
 from loomio_backup.database import database_helper
 from loomio_backup.errors import RestoreError
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say, seconds_text
-from loomio_backup.restore import restore_journal, restore_switch
+from loomio_backup.restore import keeping, restore_journal, restore_switch, restore_version
 from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 
@@ -30,14 +30,17 @@ def finish(
     Raises RestoreError when it cannot be done now; to be called again then.
     """
     restore_switch.remove_writers(config)
+    database_bytes = 0
     if "database" in journal.parts:
         with database_helper.opened(config, state.spool) as helper:
             restore_switch.switch_database(helper, journal)
+            database_bytes = keeping.database_bytes(helper, journal)
     if "files" in journal.parts:
         _switch_files(journal)
     if not journal.keeps_lineage:
         # The first backup of the new generation tells an old Pi, should it still live, to stop.
         catalogue.set_lineage(_lineage(journal))
+    keeping.note(catalogue, journal, database_bytes)
     journal.phases["switch"] = watch.lap("switch")
     journal.state, journal.start_due = "done", bool(journal.writers) and not journal.leave_stopped
     if journal.undoes is None:
@@ -82,12 +85,13 @@ def _say_done(journal: Journal) -> None:
         held.append(f"{journal.rows} rows")
     if "files" in journal.parts:
         held.append(f"{journal.files} files ({bytes_text(journal.bytes)})")
-    took = seconds_text(sum(journal.phases.values()))
+    took = seconds_text(max(0.0, (clock.now() - journal.started_at).total_seconds()))
     say(f"{journal.backup} is restored: {', '.join(held)}, {took}")
     for sentence in journal.compared:
         say(sentence)
     if journal.keep_aside or journal.kept:
         say("What was here before is kept. To go back to it, type: loomio-backup undo")
+    restore_version.say_left(journal)
 
 
 def start_stack(config: Config) -> None:

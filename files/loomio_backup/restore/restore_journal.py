@@ -77,7 +77,8 @@ class Journal(BaseModel):
     whoever asked for it starts the app. safety: backups of what was live, made on the way: not what is wanted
     when the newest is. undoes: the backup whose restore this takes back. stack: what the backup ran with.
     compared: sentences. keeps_lineage: it is no backup of a lineage, so this Pi's own stays.
-    start_due: all is done but the start of the stack.
+    start_due: all is done but the start of the stack. ran: the images that ran here before, by service;
+    left_for_version: the app is left stopped because another version of it made the backup.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -89,6 +90,8 @@ class Journal(BaseModel):
     undoes: str | None = None
     leave_stopped: bool = False
     start_due: bool = False
+    ran: dict[str, str] = {}
+    left_for_version: bool = False
     safety: list[str] = []
     passed_over: list[PassedOver] = []
     stale: str | None = None
@@ -168,6 +171,7 @@ def write_result(path: Path, journal: Journal) -> None:
         "passed_over": [one.model_dump() for one in journal.passed_over],
         "safety_backups": journal.safety,
         "stack": journal.stack,
+        "left_for_version": journal.left_for_version,
         "compared": journal.compared,
         "tables": journal.tables,
         "rows": journal.rows,

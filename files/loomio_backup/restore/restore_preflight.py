@@ -38,8 +38,8 @@ def require_room(
     freed: Mapping[Path, int] = MappingProxyType({}),
 ) -> None:
     """Raise RestoreError without room for the database beside the live one, the files beside the live ones,
-    and one object at a time between (if it has to be fetched). `freed`: bytes that will be free at these
-    places by then.
+    and one object for each of the two at a time between (if they have to be fetched). `freed`: bytes that
+    will be free at these places by then.
     """
     database = docker.service_container(config.project, config.database.service)
     needs = {place: -size for place, size in freed.items()}
@@ -52,12 +52,12 @@ def require_room(
     if "files" in parts and len({root.stat().st_dev for root in roots.values()}) == 1:
         # Else only the index says how much goes where; it is looked at before a file is written.
         need(next(iter(roots.values())), manifest.app_data.bytes)
-    fetched = (
+    fetched = sorted(
         entry.stored_size
         for entry in manifest.objects
         if entry.kind != "legacy" and all(store.source_path(entry.name) is None for store in stores)
     )
-    need(spool, max(fetched, default=0))
+    need(spool, sum(fetched[-len(parts) :]))
     room.require_restore(manifest.name, needs)
 
 

@@ -4,13 +4,16 @@ What was made beside is removed again when it fails; nothing live is touched her
 """
 
 import secrets
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from loomio_backup import clock, docker
 from loomio_backup.backup import incremental
 from loomio_backup.backup.appdata import Totals, resolve_roots
+from loomio_backup.backup.bundle import Bundle
 from loomio_backup.catalogue.catalogue import Catalogue
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.config import Config
@@ -26,6 +29,9 @@ from loomio_backup.restore.restore_files import Staging, remove_staged
 from loomio_backup.restore.restore_journal import Before, Journal
 from loomio_backup.restore.restore_preflight import read_settings, require_room
 from loomio_backup.state import StateDirectory
+
+_Done = tuple[str, float, str]
+"""A phase, its seconds, and a sentence about what was compared."""
 
 
 class Preparation:
@@ -48,6 +54,7 @@ class Preparation:
         self.manifest = manifest
         self.stores = candidate.stores
         self.fetcher = Fetcher(candidate.stores, state.spool, identities)
+        self._stop = threading.Event()
 
     def journal(self, wish: Wish, generation: int) -> Journal:
         """A new journal for it."""
@@ -88,11 +95,18 @@ class Preparation:
             self.find_roots(journal)
             remove_staged(journal.roots)
             self._require_room(journal)
-            if "database" in journal.parts:
-                self._database(helper, journal)
-            if "files" in journal.parts:
-                self._files(journal)
-            journal.objects_fetched, journal.bytes_fetched = self.fetcher.objects, self.fetcher.bytes
+            if len(journal.parts) == 2:
+                done = self._side_by_side(helper, journal)
+            elif "database" in journal.parts:
+                done = [self._database(helper, journal, self._settings(journal))]
+            else:
+                done = [self._files(journal, self.fetcher)]
+            for phase, seconds, compared in done:
+                journal.phases[phase] = seconds
+                journal.compared.append(compared)
+            self._watch.lap("beside")
+            journal.objects_fetched += self.fetcher.objects
+            journal.bytes_fetched += self.fetcher.bytes
             found = {container.service for container in restore_switch.writers(self._config)}
             journal.writers = sorted(found | set(journal.writers))
             journal.state = "switching"
@@ -125,44 +139,73 @@ class Preparation:
         spool = self._state.spool
         require_room(self._config, self.manifest, self.stores, journal.roots, spool, journal.parts)
 
-    def _database(self, helper: Helper, journal: Journal) -> None:
-        manifest = self.manifest
-        settings = read_settings(self._config, manifest, self.fetcher)
-        journal.phases["settings"] = self._watch.lap("settings")
-        restore_database.restore_beside(helper, journal.new, manifest, settings, self.fetcher)
-        journal.phases["database"] = seconds = self._watch.lap("database")
+    def _settings(self, journal: Journal) -> Bundle:
+        """The config object's content, which has to fit before anything is laid beside."""
+        watch = Stopwatch()
+        settings = read_settings(self._config, self.manifest, self.fetcher)
+        journal.phases["settings"] = watch.lap("settings")
+        return settings
+
+    def _side_by_side(self, helper: Helper, journal: Journal) -> list[_Done]:
+        """Database and files at a time: PostgreSQL fills a core of its own, and Drive need not wait for it.
+
+        The files in this thread, which has the catalogue, with a fetcher and stores of their own.
+        """
+        settings = self._settings(journal)
+        stores = [store.clone() for store in self.stores]
+        beside = Fetcher(stores, self._state.spool, self.fetcher.identities)
+        with ThreadPoolExecutor(1, "database") as pool:
+            working = pool.submit(self._database, helper, journal, settings)
+            try:
+                files = self._files(journal, beside, lambda: _raise_failure(working))
+                database = working.result()
+            except BaseException:
+                self._stop.set()
+                # With it goes whoever fills it, or builds its indexes.
+                restore_database.drop_leftovers(helper)
+                raise
+        journal.objects_fetched, journal.bytes_fetched = beside.objects, beside.bytes
+        return [database, files]
+
+    def _database(self, helper: Helper, journal: Journal, settings: Bundle) -> _Done:
+        manifest, watch = self.manifest, Stopwatch()
+        restore_database.restore_beside(helper, journal.new, manifest, settings, self.fetcher, self._stop)
+        seconds = watch.lap("database")
         say(
             f"database: {len(manifest.database.tables)} tables, {manifest.database.rows} rows restored "
             f"beside and compared in {seconds_text(seconds)}"
         )
-        journal.compared.append(
+        journal.keep_aside = restore_database.has_tables(helper, self._config.database.name)
+        compared = (
             f"database: each of {len(manifest.database.tables)} tables has as many rows as were counted for "
             f"the backup ({manifest.database.rows} in all); {people.look(helper, journal.new).sentence}"
         )
-        journal.keep_aside = restore_database.has_tables(helper, self._config.database.name)
+        return "database", seconds, compared
 
-    def _files(self, journal: Journal) -> None:
-        totals = self._stage(journal)
-        journal.phases["files"] = seconds = self._watch.lap("files")
+    def _files(self, journal: Journal, fetcher: Fetcher, check: Callable[[], None] = lambda: None) -> _Done:
+        """`check` is called now and then; what it raises ends the work."""
+        watch = Stopwatch()
+        totals = self._stage(journal, fetcher, check)
+        seconds = watch.lap("files")
         say(
             f"app-data: {totals.files} files, {bytes_text(totals.bytes)} staged and compared "
             f"in {seconds_text(seconds)}"
         )
         journal.files, journal.bytes = totals.files, totals.bytes
         missing = len(self.manifest.attachments_missing)
-        journal.compared.append(
-            f"files: each of {totals.files} has the content (SHA-256) that was backed up"
-            + (f"; attachments whose file was missing at the source already: {missing}" if missing else "")
+        compared = f"files: each of {totals.files} has the content (SHA-256) that was backed up" + (
+            f"; attachments whose file was missing at the source already: {missing}" if missing else ""
         )
+        return "files", seconds, compared
 
-    def _stage(self, journal: Journal) -> Totals:
+    def _stage(self, journal: Journal, fetcher: Fetcher, check: Callable[[], None]) -> Totals:
         index = self.manifest.only("index").name
 
         def learn(staging: Staging) -> None:
             # So that the next backup knows these files by their content, and need not carry them again.
             incremental.load_index(self._catalogue, staging.files(), index)
 
-        return stage(self.manifest, self.fetcher, journal.roots, journal.id, self._state.spool, learn)
+        return stage(self.manifest, fetcher, journal.roots, journal.id, self._state.spool, learn, check)
 
 
 def stage(
@@ -172,8 +215,11 @@ def stage(
     id_: str,
     spool: Path,
     learn: Callable[[Staging], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Totals:
-    """Write every file of a backup beside what is in the roots; `learn` may look at the index first."""
+    """Write every file of a backup beside what is in the roots; `learn` may look at the index first, and
+    `check` is called before each pack.
+    """
     scratch = spool / "index.sqlite"
     staging = Staging(roots, id_, scratch)
     try:
@@ -186,6 +232,7 @@ def stage(
         names = staging.packs()
         ticker = Ticker("app-data")
         for number, name in enumerate(names, start=1):
+            check()
             if name not in entries:
                 raise DamagedObject(f"the index needs {name}, which {manifest.name} does not list.")
             with fetcher.content(entries[name]) as source:
@@ -195,6 +242,12 @@ def stage(
     finally:
         staging.close()
         scratch.unlink()
+
+
+def _raise_failure(other: "Future[_Done]") -> None:
+    """Raise what the other thread's work ended with, if it failed."""
+    if other.done():
+        other.result()
 
 
 def _stack(manifest: Manifest) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What a person reads before typing yes: what will come, what will go, and what is kept."""
 
-from loomio_backup import clock, docker
+from loomio_backup import clock
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.config import Config
 from loomio_backup.progress import bytes_text, seconds_text
+from loomio_backup.restore import restore_version
 from loomio_backup.restore.restore_choice import Wish
 
 
@@ -35,15 +36,12 @@ def question(config: Config, wish: Wish, manifest: Manifest, live: str | None) -
 
 
 def _versions(config: Config, manifest: Manifest) -> list[str]:
-    running = {found.service: found.image for found in docker.containers(config.project) if not found.one_off}
-    differing = [
-        f"{service}: {image.reference}, here {running[service]}"
-        for service, image in sorted(manifest.stack.images.items())
-        if service in running and running[service] != image.reference
-    ]
+    differing = restore_version.differing(manifest, restore_version.running(config.project))
     if not differing:
         return []
     return [
         f"It was made by other versions than run here ({'; '.join(differing)}). A newer Loomio brings "
-        "an older database up to date when it starts; an older one may not understand a newer database."
+        "an older database up to date when it starts; an older one may not understand a newer database. To "
+        "have the version run that made it, type on your computer, instead of this: loomio-pi deploy restore "
+        f"--data backup={manifest.name}"
     ]

@@ -11,7 +11,7 @@ from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
 from loomio_backup.database import database_helper
 from loomio_backup.progress import Stopwatch, say
-from loomio_backup.restore import restore, restore_database, restore_journal
+from loomio_backup.restore import keeping, restore, restore_database, restore_journal
 from loomio_backup.restore.restore_choice import Wish
 from loomio_backup.restore.restore_files import remove_staged
 from loomio_backup.restore.restore_finish import finish, start
@@ -31,6 +31,10 @@ def run(config: Config, credentials: Credentials) -> int:
         if journal is None or journal.state in ("done", "left"):
             (state.path / restore_journal.MARKER).unlink(missing_ok=True)
             say("no restore was left half-done")
+            if keeping.due(config, catalogue):
+                state.empty_spool()
+                docker.remove_leftover_helpers(config.project)
+                keeping.let_go(config, state, catalogue)
             return 0
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)

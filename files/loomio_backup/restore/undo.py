@@ -17,7 +17,7 @@ from loomio_backup.database.psql import identifier, session
 from loomio_backup.docker import Helper
 from loomio_backup.errors import RestoreError
 from loomio_backup.progress import Stopwatch, say
-from loomio_backup.restore import restore_journal, restore_switch
+from loomio_backup.restore import keeping, restore_journal, restore_switch, restore_version
 from loomio_backup.restore.restore_choice import confirm
 from loomio_backup.restore.restore_files import STAGED
 from loomio_backup.restore.restore_finish import finish
@@ -42,9 +42,11 @@ def run(config: Config, unattended: bool, leave_stopped: bool = False) -> int:
                 "all that was written since, is kept aside. Type yes to go on: "
             )
         journal = _journal(last, catalogue, leave_stopped)
+        journal.ran = restore_version.running(config.project)
         journal.writers = sorted({found.service for found in restore_switch.writers(config)})
         restore_journal.save(state.restore_journal, journal)
         finish(config, state, catalogue, journal, Stopwatch())
+        restore_version.say_undone(last, journal.ran)
     return 0
 
 
@@ -123,7 +125,7 @@ def _journal(last: Journal, catalogue: Catalogue, leave_stopped: bool) -> Journa
 def forget(config: Config, unattended: bool) -> int:
     """Remove everything that restores kept: the room is free again, and nothing can be undone any more."""
     state = StateDirectory(config.state_directory)
-    with state.locked("an undo"):
+    with state.locked("an undo"), Catalogue(state.catalogue) as catalogue:
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
         _refuse_unfinished(state)
@@ -131,6 +133,7 @@ def forget(config: Config, unattended: bool) -> int:
             databases = _kept_databases(helper)
             places = _kept_places(config)
             if not databases and not places:
+                keeping.forgotten(catalogue)
                 say("nothing is kept from before a restore")
                 return 0
             for what in [*(f"the database {name}" for name in databases), *map(str, places)]:
@@ -144,6 +147,7 @@ def forget(config: Config, unattended: bool) -> int:
                     sql.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
         for place in places:
             shutil.rmtree(place)
+        keeping.forgotten(catalogue)
     say("removed")
     return 0
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +21,10 @@ from pydantic import (
 )
 
 from inventories import checks
+from inventories.overrides import laid_over
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings, display
-from inventories.validation import SettingsError, validated
+from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
 from loomio_backup.encryption import crypto, keyring
 from loomio_backup.errors import CryptoError, KeyFileError
 
@@ -75,6 +77,9 @@ def _apprise(secret: SecretStr) -> SecretStr:
         raise ValueError("is not an address of Apprise's kind")
     return secret
 
+
+#: What a Pi can have for itself.
+_GROUPS = ("encryption", "app", "drive", "alerts")
 
 OneLine = Annotated[SecretStr, AfterValidator(_one_line), BeforeValidator(_secret)]
 Identity = Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)]
@@ -245,6 +250,12 @@ class HostSecrets(Group):
     """What is secret about one Pi."""
 
     sudo_password: OneLine | None = Field(default=None, description="the sudo password of the user on the Pi")
+    # Checked where it is laid over the rest; not part of repr.
+    secrets: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description="whole groups for this Pi alone, such as app: and encryption: with all their keys, or {}",
+    )
 
 
 class Secrets(Group):
@@ -259,14 +270,58 @@ class Secrets(Group):
     )
 
 
-def load_secrets(path: Path, passphrase: str) -> Secrets:
+def load_secrets(path: Path, passphrase: str, name: str | None = None) -> Secrets:
     """Open and check the secrets file. Raises `SettingsError`, one sentence without any secret in it."""
-    return checked(decrypted(path, passphrase), display(path))
+    return checked(decrypted(path, passphrase), display(path), name)
 
 
-def checked(text: str, shown: str) -> Secrets:
-    """The secrets in decrypted text; `shown` is what messages call the file."""
-    return validated(Secrets, text, shown, secret=True)
+def checked(text: str, shown: str, name: str | None = None) -> Secrets:
+    """The secrets in decrypted text, of the Pi called `name` if it has some of its own; `shown` is what
+    messages call the file. What belongs to other Pis is checked, too. Raises `SettingsError`.
+    """
+    document = parsed(text, shown, secret=True)
+    shared = model_of(Secrets, document, secret=True)
+    found = {host: _own(document, host) for host, own in shared.hosts.items() if own.secrets}
+    return found.get(name or "", shared)
+
+
+def every(text: str, shown: str) -> list[Secrets]:
+    """The shared secrets, and those of each Pi that has some of its own. Raises `SettingsError`."""
+    shared = checked(text, shown)
+    return [shared, *(checked(text, shown, name) for name, own in shared.hosts.items() if own.secrets)]
+
+
+def _own(document: Document, host: str) -> Secrets:
+    over: KeyPath = ("hosts", host, "secrets")
+    for group in document.data["hosts"][host]["secrets"]:
+        if group not in _GROUPS:
+            there = (*over, group)
+            raise SettingsError(
+                f"{document.place(there)}: {dotted(there)} is not a known key; known here: "
+                f"{', '.join(_GROUPS)}."
+            )
+    # Whole groups: half of another Pi's keys would be nobody's.
+    return model_of(Secrets, laid_over(document, over, depth=0), secret=True)
+
+
+def group_for(secrets: Secrets, name: str, group: str) -> tuple[str, ...]:
+    """The key path of a group as it holds for the Pi called `name`: its own one, or the shared one."""
+    own = secrets.hosts.get(name)
+    return ("hosts", name, "secrets", group) if own and group in own.secrets else (group,)
+
+
+def check_apart(every: Mapping[str, Secrets], shown: str) -> None:
+    """Refuse two Pis that share Loomio's own keys. Raises `SettingsError`."""
+    seen: dict[str, str] = {}
+    for name, secrets in every.items():
+        key = secrets.app.secret_key_base.get_secret_value()
+        if key in seen:
+            raise SettingsError(
+                f"{shown}: hosts.{name}.secrets.app is missing: {seen[key]} and {name} would share Loomio's "
+                "keys, and a sign-in to one would be one to the other. Make keys of its own with: loomio-pi "
+                f"secrets add-host {name}"
+            )
+        seen[key] = name
 
 
 def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:

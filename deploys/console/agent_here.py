@@ -53,9 +53,9 @@ class Operator:
         settings = load_settings(file)
         encrypted = secrets_file(file)
         require(encrypted)
-        secrets = load_secrets(encrypted, passphrase(display(encrypted)))
+        secrets = load_secrets(encrypted, passphrase(display(encrypted), encrypted), settings.name)
         check_together(settings, secrets, display(encrypted))
-        return cls(next(iter(settings.hosts)), settings, secrets)
+        return cls(settings.name, settings, secrets)
 
     def credentials(self, **others: str | None) -> LentCredentials:
         """What the agent asks for: as on the Pi, with all identities, and `others` by their names."""

@@ -71,7 +71,7 @@ def _print(path: Path, with_key: bool) -> int:
 
 def _status() -> int:
     operator = Operator.at_hand()
-    record = kit_record.load(settings_file())
+    record = kit_record.load(settings_file(), operator.settings)
     said = kit_record.reminder(record, operator.settings, operator.secrets)
     if record is not None:
         print(f"printed here:  {record.printed_at or 'never'}")

@@ -31,6 +31,7 @@ OTHERS: dict[str, Any] = {
     "hosts.*.user": "admin",
     "hosts.*.ssh_key": "pi.yml",
     "hosts.*.known_hosts": "known_hosts",
+    "hosts.*.settings": {"timezone": "Europe/Paris"},
     "timezone": "Europe/Berlin",
     "docker.source": "debian",
     "docker.apt_url": "https://mirror.example.org/docker",

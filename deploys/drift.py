@@ -1,7 +1,7 @@
 """Is the Pi as declared? pyinfra inventories/pi.py deploys/drift.py
 
-The first part of verify, by itself: what setup would change. `loomio-pi drift` tells failure (exit code 1) from
-drift (2).
+The first part of verify, by itself: what setup would change. `loomio-pi drift` tells failure (exit code 1)
+from drift (2).
 """
 
 from pyinfra.context import host

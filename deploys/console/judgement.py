@@ -1,4 +1,4 @@
-"""What `loomio-pi deploy verify` and `loomio-pi drift` answer with, from the verdicts that the deploy left with its hosts.
+"""What `loomio-pi deploy verify` and `drift` answer with, from the verdicts that the deploys left with hosts.
 
 pyinfra knows success and failure only, and its own --json tells of operations: both are put right here.
 """

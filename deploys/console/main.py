@@ -14,6 +14,7 @@ from deploys.console import (
     export,
     import_env,
     import_folder,
+    init,
     kit,
     prune,
     pull,
@@ -28,6 +29,7 @@ from inventories.validation import SettingsError
 from loomio_backup.errors import AgentError
 
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "init": (init.main, "start here: asks, tries out, and writes settings and secrets"),
     "secrets": (secrets.main, "make and edit the encrypted secrets file"),
     "authorize": (authorize.main, "get a Google account's consent to keep the backups in its Drive"),
     "import-env": (import_env.main, "turn an older stack's .env into a settings file"),

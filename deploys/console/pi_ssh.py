@@ -20,10 +20,18 @@ _CONNECTION_LOST = 255  # ssh's own exit status; every other one is the command'
 
 
 class PiConnection:
-    """The Pi called `name`. Use it as a context manager. safe: what to say of what a failure left alone."""
+    """The Pi called `name`. Use it as a context manager. safe: what to say of what a failure left
+    alone. asks: ssh may ask for the passphrase of a key.
+    """
 
     def __init__(
-        self, name: str, host: Host, sudo_password: str | None, safe: str = "Nothing was changed on the Pi."
+        self,
+        name: str,
+        host: Host,
+        sudo_password: str | None,
+        safe: str = "Nothing was changed on the Pi.",
+        *,
+        asks: bool = True,
     ) -> None:
         self.name, self._password, self._safe = name, sudo_password, safe
         self._private = tempfile.TemporaryDirectory(prefix="loomio-pi-")
@@ -37,6 +45,8 @@ class PiConnection:
             # As pyinfra does, which has logged in before: another key than the known one is refused.
             "StrictHostKeyChecking": "accept-new",
         }
+        if not asks:
+            options["BatchMode"] = "yes"
         if host.known_hosts:
             options["UserKnownHostsFile"] = f'"{host.known_hosts}"'
         if host.ssh_key:

@@ -216,7 +216,7 @@ def _sentence(
     if text is None and error["type"] == "value_error":
         # About a whole group: the problem says it all.
         return f"{start} {problem}."
-    if text == "":
+    if text in ("", "~", "null"):
         return f"{start} is empty{expected}"
     if error["type"] == "string_type" and text is not None:
         problem += " to YAML (put it in quotes)"

@@ -16,7 +16,7 @@ from deploys.console.init_questions import (
 from deploys.steps import agent_config
 from inventories.backup_settings import BackupSettings, DriveSettings
 from inventories.settings import Host
-from inventories.validation import SettingsError
+from inventories.validation import SettingsError, dotted
 from loomio_backup.errors import AgentError
 
 Values = dict[tuple[str, ...], Any]
@@ -37,6 +37,13 @@ def asked(answers: Answers, more: dict[tuple[str, ...], Any]) -> Wishes:
     wishes = Wishes()
     for group in (_host, _stack, _smtp, _drive, _rest):
         group(answers, wishes, more)
+    for path in more:
+        off = [above for length in range(len(path)) if wishes.settings.get(above := path[:length]) is False]
+        if off:
+            raise SettingsError(
+                f"The answers have {dotted(path)} below settings, and {dotted(off[0])} is off after what "
+                "else they say. Nothing was written. Take one of them out."
+            )
     wishes.settings |= more
     return wishes
 

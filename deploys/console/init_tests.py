@@ -52,6 +52,15 @@ def mail(server: str, port: int, *, use_ssl: bool, username: str | None, passwor
             if not use_ssl and connection.has_extn("starttls"):
                 connection.starttls(context=context)
                 connection.ehlo()
+            if (
+                username is not None
+                and not use_ssl
+                and not connection.has_extn("starttls")
+                and not _here(server)
+            ):
+                raise SettingsError(
+                    f"{server}, port {port}: it offers no TLS, and the password would be readable on the way."
+                )
             if username is not None:
                 connection.login(username, password or "")
     except smtplib.SMTPAuthenticationError as error:
@@ -69,6 +78,10 @@ def mail(server: str, port: int, *, use_ssl: bool, username: str | None, passwor
         ) from None
     except OSError as error:
         raise SettingsError(f"{server}, port {port} cannot be reached ({error.strerror or error}).") from None
+
+
+def _here(server: str) -> bool:
+    return server in ("localhost", "127.0.0.1", "::1")
 
 
 def drive(store: DriveStore, credentials: dict[str, Any]) -> int:

@@ -38,14 +38,14 @@ TWO = SETTINGS.replace(
 class FileKeyring(KeyringBackend):
     """A keyring that keeps what it is told in a file, as the system's own do somewhere."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.path = path
 
     def _all(self) -> dict[str, str]:
-        return json.loads(self.path.read_text()) if self.path.exists() else {}  # type: ignore[no-any-return]
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def get_password(self, service: str, username: str) -> str | None:
         return self._all().get(f"{service} {username}")
@@ -118,14 +118,14 @@ def test_rekey_changes_the_passphrase_and_nothing_else(
     new.write_text(f"{OTHER}\n")
     new.chmod(0o644)
     before = desk.secrets.read_bytes()
-    with pytest.raises(SettingsError, match="--new-passphrase-file.* can be read by other users"):
+    with pytest.raises(SettingsError, match=r"--new-passphrase-file.* can be read by other users"):
         verb.main(["rekey", "--new-passphrase-file", str(new)])
     new.chmod(0o600)
     new.write_text("short\n")
     with pytest.raises(SettingsError, match="has 5 characters"):
         verb.main(["rekey", "--new-passphrase-file", str(new)])
     new.write_text(f"{PASSPHRASE}\n")
-    with pytest.raises(SettingsError, match="has already. Nothing was changed"):
+    with pytest.raises(SettingsError, match=r"has already\. Nothing was changed"):
         verb.main(["rekey", "--new-passphrase-file", str(new)])
     assert desk.secrets.read_bytes() == before
     new.write_text(f"{OTHER}\n")
@@ -157,13 +157,13 @@ def test_the_keyring_remembers_the_right_passphrase_only(
     assert verb.main(["show"]) == 0
     # Changed elsewhere: what has to be put right is the keyring.
     desk.secrets.write_bytes(operator_desk.encrypted(TEXT))
-    with pytest.raises(SettingsError, match="in the system's keyring.* loomio-pi secrets remember"):
+    with pytest.raises(SettingsError, match=r"in the system's keyring.* loomio-pi secrets remember"):
         verb.main(["show"])
     assert verb.main(["forget"]) == 0
     assert "has forgotten" in capsys.readouterr().out
     assert verb.main(["forget"]) == 0
     assert "did not know" in capsys.readouterr().out
-    with pytest.raises(SettingsError, match="The passphrase of .* is needed"):
+    with pytest.raises(SettingsError, match=r"The passphrase of .* is needed"):
         verb.main(["show"])
 
 
@@ -171,7 +171,7 @@ def test_without_a_keyring_nothing_is_missed(desk: Desk, monkeypatch: pytest.Mon
     from keyring.backends.fail import Keyring
 
     before = keyring.get_keyring()
-    keyring.set_keyring(Keyring())
+    keyring.set_keyring(Keyring())  # type: ignore[no-untyped-call]
     try:
         assert system_keyring.recalled(desk.secrets) is None
         assert not system_keyring.forget(desk.secrets)

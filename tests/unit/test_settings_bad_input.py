@@ -1,5 +1,5 @@
-"""Whatever is wrong with settings or secrets, pyinfra's inventory refuses with one sentence that says where it
-is and what to do, and no Pi is contacted.
+"""Whatever is wrong with settings or secrets, pyinfra's inventory refuses with one sentence that says where
+it is and what to do, and no Pi is contacted.
 """
 
 from __future__ import annotations

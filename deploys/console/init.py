@@ -15,6 +15,7 @@ from deploys.console.agent_here import Operator
 from deploys.console.init_answers import Answers, File, of_person
 from deploys.console.init_asking import Wishes, asked
 from deploys.console.init_files import leaves, settings_text, write_new
+from deploys.console.init_older import Older, older_stack
 from deploys.console.init_questions import QUESTIONS
 from inventories import secrets_file
 from inventories.new_secrets import new_text
@@ -41,13 +42,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--untested", action="store_true", help="with --answers: write also what does not work (yet)"
     )
+    parser.add_argument(
+        "--import-env", type=Path, metavar="FILE",
+        help="take over what an older stack's .env says, its keys and passwords, too",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    older = older_stack(options.import_env) if options.import_env else Older()
     file = File(options.answers, QUESTIONS, untested=options.untested) if options.answers else None
     answers: Answers = file or of_person()
     path = settings_file()
     encrypted = secrets_file.secrets_file(path)
     if not path.exists():
-        settings, word = _made(answers, path, encrypted, dict(leaves(file.more)) if file else {})
+        more = {**older.more, **(dict(leaves(file.more)) if file else {})}
+        settings, word = _made(answers, path, encrypted, older, more)
     elif encrypted.exists():
         settings, word = load_settings(path), passphrase(display(encrypted), encrypted)
         print(f"{display(path)} and {display(encrypted)} are there, and are kept as they are.")
@@ -57,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _made(
-    answers: Answers, path: Path, encrypted: Path, more: dict[tuple[str, ...], Any]
+    answers: Answers, path: Path, encrypted: Path, older: Older, more: dict[tuple[str, ...], Any]
 ) -> tuple[Settings, str]:
     """Both files, or only the settings where there are secrets; and the passphrase."""
     kept = encrypted.exists()
@@ -68,7 +75,7 @@ def _made(
             f"it in {VARIABLE} (mode 0600), or run this on a terminal."
         )
     before = secrets_file.decrypted(encrypted, word) if kept and word else None
-    wishes = asked(answers, more)
+    wishes = asked(answers, more, older)
     text = settings_text(wishes.name, wishes.settings, path.parent)
     shown = display(path)
     settings = one_of(settings_in(text, shown, path.absolute().parent), shown, wishes.name)
@@ -131,7 +138,10 @@ def _next(answers: Answers, settings: Settings, encrypted: Path, word: str, *, a
     print(f"Keep a copy of {display(encrypted)}, and its passphrase, where neither burns with the Pi.")
     secrets = checked(secrets_file.decrypted(encrypted, word), display(encrypted), settings.name)
     if settings.backup.drive and secrets.drive.credentials is None:
-        print("Google's consent to keep backups in your Drive is still missing.\nNext: loomio-pi authorize")
+        print(
+            "Access to your Google Drive is still missing.\nNext: loomio-pi authorize (for a service account: put "
+            "its JSON key in as drive.credentials, with loomio-pi secrets edit)"
+        )
         return 0
     try:
         check_together(settings, secrets, display(encrypted))

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploys.console import init_tests
 from deploys.console.init_answers import Answers
+from deploys.console.init_older import Older
 from deploys.console.init_questions import (
     QUESTIONS,
     usual_ref,
@@ -30,11 +31,12 @@ class Wishes:
     settings: Values = field(default_factory=dict)
     secrets: Values = field(default_factory=dict)
     drive: str = "off"
+    older: Older = field(default_factory=Older)
 
 
-def asked(answers: Answers, more: dict[tuple[str, ...], Any]) -> Wishes:
+def asked(answers: Answers, more: Values, older: Older) -> Wishes:
     """Ask everything. `more`: settings that nobody is asked for, by their key paths."""
-    wishes = Wishes()
+    wishes = Wishes(older=older, secrets=dict(older.secrets))
     for group in (_host, _stack, _smtp, _drive, _rest):
         group(answers, wishes, more)
     for path in more:
@@ -48,8 +50,8 @@ def asked(answers: Answers, more: dict[tuple[str, ...], Any]) -> Wishes:
     return wishes
 
 
-def _ask(answers: Answers, name: str, default: str | None = None) -> Any:
-    return answers.ask(QUESTIONS[name], default)
+def _ask(answers: Answers, wishes: Wishes, name: str, default: str | None = None) -> Any:
+    return answers.ask(QUESTIONS[name], wishes.older.defaults.get(name, default))
 
 
 def _tried(answers: Answers, test: Callable[..., str], *arguments: Any) -> bool:
@@ -64,13 +66,13 @@ def _tried(answers: Answers, test: Callable[..., str], *arguments: Any) -> bool:
 def _host(answers: Answers, wishes: Wishes, _: Values) -> None:
     """The Pi, and how to get in."""
     while True:
-        name = _ask(answers, "name", "loomio")
+        name = _ask(answers, wishes, "name", "loomio")
         values = {
-            "address": _ask(answers, "address"),
-            "port": _ask(answers, "port", "22"),
-            "user": _ask(answers, "user", "pi"),
-            "ssh_key": _ask(answers, "ssh_key", ""),
-            "known_hosts": _ask(answers, "known_hosts", ""),
+            "address": _ask(answers, wishes, "address"),
+            "port": _ask(answers, wishes, "port", "22"),
+            "user": _ask(answers, wishes, "user", "pi"),
+            "ssh_key": _ask(answers, wishes, "ssh_key", ""),
+            "known_hosts": _ask(answers, wishes, "known_hosts", ""),
         }
         places = {
             key: Path(values[key]).expanduser().absolute()
@@ -79,7 +81,7 @@ def _host(answers: Answers, wishes: Wishes, _: Values) -> None:
         }
         host = Host.model_construct(**{"ssh_key": None, **values, "known_hosts": None, **places})
         password: list[str | None] = []
-        if _tried(answers, _login, answers, name, host, password):
+        if _tried(answers, _login, answers, wishes, name, host, password):
             break
     wishes.name = name
     for key, value in {**values, **{key: str(place) for key, place in places.items()}}.items():
@@ -87,14 +89,14 @@ def _host(answers: Answers, wishes: Wishes, _: Values) -> None:
             wishes.settings["hosts", name, key] = value
     if not password:
         # Nobody could log in to see whether it is needed.
-        password.append(_ask(answers, "sudo_password", ""))
+        password.append(_ask(answers, wishes, "sudo_password", ""))
     if word := password[0]:
         wishes.secrets["hosts", name, "sudo_password"] = word
 
 
-def _login(answers: Answers, name: str, host: Host, password: list[str | None]) -> str:
+def _login(answers: Answers, wishes: Wishes, name: str, host: Host, password: list[str | None]) -> str:
     machine = init_tests.login(name, host)
-    password[:] = [None if machine.sudo == "free" else _ask(answers, "sudo_password")]
+    password[:] = [None if machine.sudo == "free" else _ask(answers, wishes, "sudo_password")]
     init_tests.sudo(name, host, password[0])
     return (
         f"Logged in as {host.user}, who may use sudo: {machine.pretty}, {machine.memory_mib} MiB of memory."
@@ -103,32 +105,32 @@ def _login(answers: Answers, name: str, host: Host, password: list[str | None]) 
 
 def _stack(answers: Answers, wishes: Wishes, _: Values) -> None:
     wishes.settings |= {
-        ("timezone",): _ask(answers, "timezone", usual_timezone()),
-        ("stack", "repository"): _ask(answers, "repository", usual_repository()),
-        ("stack", "ref"): _ask(answers, "ref", usual_ref()),
-        ("stack", "canonical_host"): _ask(answers, "canonical_host"),
-        ("stack", "support_email"): _ask(answers, "support_email"),
-        ("stack", "site_name"): _ask(answers, "site_name", "Loomio"),
+        ("timezone",): _ask(answers, wishes, "timezone", usual_timezone()),
+        ("stack", "repository"): _ask(answers, wishes, "repository", usual_repository()),
+        ("stack", "ref"): _ask(answers, wishes, "ref", usual_ref()),
+        ("stack", "canonical_host"): _ask(answers, wishes, "canonical_host"),
+        ("stack", "support_email"): _ask(answers, wishes, "support_email"),
+        ("stack", "site_name"): _ask(answers, wishes, "site_name", "Loomio"),
     }
 
 
 def _smtp(answers: Answers, wishes: Wishes, _: Values) -> None:
-    if not _ask(answers, "smtp", "yes"):
+    if not _ask(answers, wishes, "smtp", "yes"):
         wishes.settings["stack", "smtp"] = False
         return
     password: str | None = None
     while True:
         values = {
-            "server": _ask(answers, "smtp_server"),
-            "port": _ask(answers, "smtp_port", "587"),
+            "server": _ask(answers, wishes, "smtp_server"),
+            "port": _ask(answers, wishes, "smtp_port", "587"),
         }
         values |= {
-            "use_ssl": _ask(answers, "smtp_use_ssl", "yes" if values["port"] == 465 else "no"),
-            "auth": _ask(answers, "smtp_auth", "plain"),
-            "username": _ask(answers, "smtp_username", ""),
+            "use_ssl": _ask(answers, wishes, "smtp_use_ssl", "yes" if values["port"] == 465 else "no"),
+            "auth": _ask(answers, wishes, "smtp_auth", "plain"),
+            "username": _ask(answers, wishes, "smtp_username", ""),
         }
         if values["username"]:
-            password = _ask(answers, "smtp_password")
+            password = _ask(answers, wishes, "smtp_password")
         if _tried(answers, _mail, values, password):
             break
     wishes.settings |= {("stack", "smtp", key): value for key, value in values.items()}
@@ -147,16 +149,16 @@ def _mail(values: dict[str, Any], password: str | None) -> str:
 
 
 def _drive(answers: Answers, wishes: Wishes, more: Values) -> None:
-    wishes.drive = _ask(answers, "drive", "account")
+    wishes.drive = _ask(answers, wishes, "drive", "account")
     if wishes.drive == "off":
         wishes.settings["backup", "drive"] = False
         return
     while True:
-        credentials = _ask(answers, "drive_credentials", "")
+        credentials = _ask(answers, wishes, "drive_credentials", "") or wishes.older.credentials
         values = {
-            "folder_name": _ask(answers, "drive_folder_name", "Loomio backups"),
-            "folder_id": _ask(answers, "drive_folder_id", ""),
-            "shared_drive_id": _ask(answers, "drive_shared_drive_id", "")
+            "folder_name": _ask(answers, wishes, "drive_folder_name", "Loomio backups"),
+            "folder_id": _ask(answers, wishes, "drive_folder_id", ""),
+            "shared_drive_id": _ask(answers, wishes, "drive_shared_drive_id", "")
             if wishes.drive == "service"
             else None,
         }
@@ -182,14 +184,14 @@ def _probe(values: dict[str, Any], credentials: dict[str, Any], more: Values) ->
 
 
 def _rest(answers: Answers, wishes: Wishes, _: Values) -> None:
-    wishes.settings["backup", "schedule"] = _ask(answers, "schedule", "0 * * * *")
+    wishes.settings["backup", "schedule"] = _ask(answers, wishes, "schedule", "0 * * * *")
     smtp = {
         path[2]: value
         for path, value in wishes.settings.items()
         if path[:2] == ("stack", "smtp") and len(path) == 3
     }
     support = wishes.settings["stack", "support_email"]
-    to = _ask(answers, "alert_to", support) if smtp else None
+    to = _ask(answers, wishes, "alert_to", support) if smtp else None
     if to:
         login = smtp["username"]
         wishes.secrets["alerts", "smtp"] = {
@@ -200,5 +202,5 @@ def _rest(answers: Answers, wishes: Wishes, _: Values) -> None:
             "from": login if login and "@" in login else support,
             "to": to,
         }
-    if url := _ask(answers, "alert_url", ""):
+    if url := _ask(answers, wishes, "alert_url", ""):
         wishes.secrets["alerts", "urls"] = [url]

@@ -15,6 +15,7 @@ import yaml
 from deploys.console import init, init_tests
 from deploys.console.init_answers import File
 from deploys.console.init_questions import QUESTIONS
+from inventories.new_secrets import new_text
 from inventories.secrets import load_secrets
 from inventories.settings import load_settings
 from inventories.validation import SettingsError
@@ -197,3 +198,32 @@ def test_trying_out_a_drive(kit_drive: DriveBench) -> None:
         init_tests.drive(store, {**user, "refresh_token": "1//dead"})
     assert "1//dead" not in str(caught.value)
     assert json.dumps(user["client_secret"]) not in str(caught.value)
+
+
+def test_an_older_stack_is_taken_over(
+    desk: Desk, here: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = yaml.safe_load(new_text([]))["app"]
+    env = desk.folder / "old.env"
+    env.write_text(
+        "CANONICAL_HOST=old.example.org\nSUPPORT_EMAIL=old@example.org\nTZ=Europe/Paris\nODD=1\n"
+        "BACKUP_SCHEDULE=0 */6 * * *\nBACKUP_RETENTION_DAYS=30\nGDRIVE_ENABLED=false\n"
+        "BACKUP_ENCRYPTION_KEY=sentinel-of-old\n"
+        + "".join(f"{name.upper()}={value}\n" for name, value in old.items() if value)
+    )
+    file = desk.folder / "answers.yml"
+    given = {name: ANSWERS[name] for name in ("address", "port", "repository", "ref")}
+    file.write_text(yaml.safe_dump(given))
+    assert init.main(["--answers", str(file), "--untested", "--import-env", str(env)]) == 0
+    out, err = capsys.readouterr()
+    assert "Not carried over: ODD." in err
+    assert [value for value in ("sentinel-of-old", *old.values()) if value and value in out + err] == []
+    settings = load_settings(desk.folder / "pi.yml")
+    assert (settings.stack.canonical_host, settings.timezone) == ("old.example.org", "Europe/Paris")
+    assert (settings.backup.schedule, settings.backup.retention.days) == ("0 */6 * * *", 30)
+    assert (settings.backup.drive, settings.stack.smtp) == (None, None)
+    held = load_secrets(desk.secrets, PASSPHRASE)
+    assert held.encryption.legacy_passphrase is not None
+    assert held.encryption.legacy_passphrase.get_secret_value() == "sentinel-of-old"
+    assert held.app.secret_key_base.get_secret_value() == old["secret_key_base"]
+    assert held.app.vapid_public_key.get_secret_value() == old["vapid_public_key"]

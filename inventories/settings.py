@@ -240,8 +240,8 @@ def load_every(path: Path) -> dict[str, Settings]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SettingsError(
-            f"The settings file {shown} is not there. Copy inventories/pi.example.yml to it and fill it in, "
-            f"or name another file in {VARIABLE}. To be asked for all that it needs: loomio-pi init"
+            f"The settings file {shown} is not there. Copy inventories/pi.example.yml to it and fill it in "
+            f"(loomio-pi init does that with you), or name another file in {VARIABLE}."
         ) from None
     except OSError as error:
         raise SettingsError(f"The settings file {shown} cannot be read: {error.strerror}.") from None

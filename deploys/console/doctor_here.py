@@ -54,10 +54,6 @@ class Here:
             check_apart(every, shown)
         except SettingsError as error:
             return problem(str(error))
-        if path.stat().st_mode & 0o077:
-            # Encrypted, and still nobody else's business: a passphrase can be tried out.
-            self.operators = [Operator(name, settings[name], every[name]) for name in settings]
-            return problem(f"{shown} can be read by other users of this computer", f"chmod 600 {path}")
         self.operators = [Operator(name, settings[name], every[name]) for name in settings]
         return well(f"the secrets {shown} open, and have all that the settings need")
 

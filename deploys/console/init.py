@@ -139,8 +139,8 @@ def _next(answers: Answers, settings: Settings, encrypted: Path, word: str, *, a
     secrets = checked(secrets_file.decrypted(encrypted, word), display(encrypted), settings.name)
     if settings.backup.drive and secrets.drive.credentials is None:
         print(
-            "Access to your Google Drive is still missing.\nNext: loomio-pi authorize (for a service account, "
-            "put its JSON key in as drive.credentials, with loomio-pi secrets edit)"
+            "Access to your Google Drive is still missing.\nNext: loomio-pi authorize (for a service "
+            "account, put its JSON key in as drive.credentials, with loomio-pi secrets edit)"
         )
         return 0
     try:

@@ -3,28 +3,39 @@
 from typing import Any
 
 from inventories.passphrase import passphrase
-from inventories.secrets import check_together, load_secrets
-from inventories.secrets_file import require, secrets_file
-from inventories.settings import Host, display, load_settings, settings_file
+from inventories.secrets import check_apart, check_together, checked
+from inventories.secrets_file import decrypted, require, secrets_file
+from inventories.settings import Host, display, load_every, settings_file
 
 
 def declare() -> list[tuple[str, dict[str, Any]]]:
     """(name, host data) of every Pi of the settings. Raises `SettingsError`, one sentence."""
     file = settings_file()
-    settings = load_settings(file)
+    every = load_every(file)
     encrypted = secrets_file(file)
     require(encrypted)
-    secrets = load_secrets(encrypted, passphrase(display(encrypted)))
-    check_together(settings, secrets, display(encrypted))
-    shared: dict[str, Any] = {
-        "settings": settings,
-        "secrets": secrets,
-        "settings_file": file,
-        "secrets_file": encrypted,
-        # It must be host data: elsewhere pyinfra loses it for nested operations.
-        "_sudo": True,
-    }
-    return [(name, {**shared, "host_name": name, **_ssh(host)}) for name, host in settings.hosts.items()]
+    shown = display(encrypted)
+    text = decrypted(encrypted, passphrase(shown, encrypted))
+    secrets = {name: checked(text, shown, name) for name in every}
+    for name, settings in every.items():
+        check_together(settings, secrets[name], shown)
+    check_apart(secrets, shown)
+    return [
+        (
+            name,
+            {
+                "settings": settings,
+                "secrets": secrets[name],
+                "settings_file": file,
+                "secrets_file": encrypted,
+                # It must be host data: elsewhere pyinfra loses it for nested operations.
+                "_sudo": True,
+                "host_name": name,
+                **_ssh(settings.hosts[name]),
+            },
+        )
+        for name, settings in every.items()
+    ]
 
 
 def _ssh(host: Host) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The passphrase of the secrets file: from a file that only its owner can read, or typed on a terminal."""
+"""The passphrase of the secrets file: from a file that only its owner can read, from the system's keyring, or
+typed on a terminal.
+"""
 
 import getpass
 import os
@@ -12,17 +14,32 @@ SHORTEST = 10
 """Characters that a new passphrase must have: it guards every key and password of the Pi."""
 
 
-def passphrase(file: str) -> str:
-    """The passphrase of the secrets file that people know as `file`. Raises `SettingsError`."""
+def passphrase(file: str, secrets: Path | None = None) -> str:
+    """The passphrase of the secrets file that people know as `file`. Raises `SettingsError`.
+
+    `secrets` is where that file is: what the keyring remembers, it remembers for a place.
+    """
     if path := os.environ.get(VARIABLE):
-        return _from_file(Path(path))
+        return _from_file(Path(path), VARIABLE)
+    if secrets is not None:
+        # Slow to import, and not needed by those who name a file.
+        from inventories import system_keyring
+
+        if remembered := system_keyring.recalled(secrets):
+            return remembered
     return _typed(f"Passphrase of {file}: ", file)
 
 
 def new_passphrase(file: str) -> str:
     """A passphrase for a new secrets file: long enough, and typed twice."""
-    if path := os.environ.get(VARIABLE):
-        chosen = _from_file(Path(path))
+    path = os.environ.get(VARIABLE)
+    return chosen_passphrase(file, Path(path) if path else None, VARIABLE)
+
+
+def chosen_passphrase(file: str, path: Path | None, named_in: str) -> str:
+    """As `new_passphrase`, out of the file `path`, which `named_in` names, or else typed."""
+    if path is not None:
+        chosen = _from_file(path, named_in)
     else:
         chosen = _typed(f"Choose a passphrase for {file}: ", file)
         if len(chosen) >= SHORTEST and _typed("The same again: ", file) != chosen:
@@ -34,27 +51,27 @@ def new_passphrase(file: str) -> str:
     return chosen
 
 
-def _from_file(path: Path) -> str:
+def _from_file(path: Path, named_in: str) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             # The file that was opened, not what its name may mean a moment later.
             mode = os.fstat(file.fileno()).st_mode
             if mode & 0o077:
                 raise SettingsError(
-                    f"The passphrase file {path} ({VARIABLE}) can be read by other users of this machine. "
+                    f"The passphrase file {path} ({named_in}) can be read by other users of this machine. "
                     f"Type: chmod 600 {path}"
                 )
             text = file.read(1 << 16).strip("\r\n")
     except OSError as error:
         raise SettingsError(
-            f"The passphrase file {path} ({VARIABLE}) cannot be read: {error.strerror}."
+            f"The passphrase file {path} ({named_in}) cannot be read: {error.strerror}."
         ) from None
     except UnicodeDecodeError:
-        raise SettingsError(f"The passphrase file {path} ({VARIABLE}) is not text.") from None
+        raise SettingsError(f"The passphrase file {path} ({named_in}) is not text.") from None
     if not text:
-        raise SettingsError(f"The passphrase file {path} ({VARIABLE}) is empty; it must hold one line.")
+        raise SettingsError(f"The passphrase file {path} ({named_in}) is empty; it must hold one line.")
     if "\n" in text:
-        raise SettingsError(f"The passphrase file {path} ({VARIABLE}) has several lines; it must hold one.")
+        raise SettingsError(f"The passphrase file {path} ({named_in}) has several lines; it must hold one.")
     return text
 
 

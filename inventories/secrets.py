@@ -1,8 +1,6 @@
 """The operator's secrets: what the encrypted file holds, and its checks (its bytes: secrets_file.py)."""
 
-import base64
-import binascii
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,83 +9,31 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     field_validator,
     model_validator,
 )
 
 from inventories import checks
+from inventories.overrides import laid_over
+from inventories.secret_values import (
+    Apprise,
+    Identity,
+    OneLine,
+    PublicKey,
+    SecretAddress,
+    SigningKey,
+    unpadded,
+)
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings, display
-from inventories.validation import SettingsError, validated
-from loomio_backup.encryption import crypto, keyring
-from loomio_backup.errors import CryptoError, KeyFileError
+from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
+from loomio_backup.encryption import keyring
+from loomio_backup.errors import CryptoError
 
-
-def _secret(value: Any) -> Any:
-    # The model is strict: text becomes a secret here, and anything else is refused as what it is.
-    return SecretStr(value) if isinstance(value, str) else value
-
-
-def _one_line(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value()
-    if not text:
-        raise ValueError("is empty")
-    if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("holds a line break or another control character")
-    return secret
-
-
-def _identity(secret: SecretStr) -> SecretStr:
-    try:
-        crypto.recipient_of(secret.get_secret_value())
-    except KeyFileError:
-        raise ValueError("is not an age identity") from None
-    return secret
-
-
-def _signing_key(secret: SecretStr) -> SecretStr:
-    try:
-        crypto.signing_public_key(secret.get_secret_value())
-    except KeyFileError:
-        raise ValueError("is not a signing key") from None
-    return secret
-
-
-def _public_key(text: str) -> str:
-    try:
-        crypto.check_signing_public_key(text)
-    except KeyFileError:
-        raise ValueError("is not the public half of a signing key") from None
-    return text
-
-
-def _web_address(secret: SecretStr) -> SecretStr:
-    checks.web_address(secret.get_secret_value())
-    return secret
-
-
-def _apprise(secret: SecretStr) -> SecretStr:
-    if not re.match(r"[A-Za-z0-9]+://\S", _one_line(secret).get_secret_value()):
-        raise ValueError("is not an address of Apprise's kind")
-    return secret
-
-
-OneLine = Annotated[SecretStr, AfterValidator(_one_line), BeforeValidator(_secret)]
-Identity = Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)]
-
-
-def _unpadded(text: str) -> bytes:
-    """The bytes of url-safe base64, with or without padding; nothing for what is none."""
-    try:
-        return base64.b64decode(
-            text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_", validate=True
-        )
-    except (binascii.Error, ValueError):
-        return b""
+#: What a Pi can have for itself.
+_GROUPS = ("encryption", "app", "drive", "alerts")
 
 
 class Group(BaseModel):
@@ -104,9 +50,7 @@ class Encryption(Group):
     """The keys of the backups."""
 
     identity: Identity = Field(description="the age identity (AGE-SECRET-KEY-1…) that opens the backups")
-    signing_key: Annotated[SecretStr, AfterValidator(_signing_key), BeforeValidator(_secret)] = Field(
-        description="the key that signs manifests, base64 of 32 bytes"
-    )
+    signing_key: SigningKey = Field(description="the key that signs manifests, base64 of 32 bytes")
     legacy_passphrase: OneLine | None = Field(
         default=None, description="the BACKUP_ENCRYPTION_KEY of older backups (.sql.enc), one line"
     )
@@ -118,7 +62,7 @@ class Encryption(Group):
         repr=False,
         description="the old identities as an age file for the present one; secrets rotate-key makes it",
     )
-    old_signing_public_keys: list[Annotated[str, AfterValidator(_public_key)]] = Field(
+    old_signing_public_keys: list[PublicKey] = Field(
         default_factory=list,
         description="a list of the public halves of earlier signing keys, base64 of 32 bytes each",
     )
@@ -153,8 +97,8 @@ class App(Group):
 
     @model_validator(mode="after")
     def _vapid_pair(self) -> "App":
-        private = _unpadded(self.vapid_private_key.get_secret_value())
-        public = _unpadded(self.vapid_public_key.get_secret_value())
+        private = unpadded(self.vapid_private_key.get_secret_value())
+        public = unpadded(self.vapid_public_key.get_secret_value())
         try:
             key = (
                 ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1())
@@ -231,11 +175,11 @@ class AlertMail(Group):
 class Alerts(Group):
     """Who is told when backups are in danger, and how."""
 
-    urls: list[Annotated[SecretStr, AfterValidator(_apprise), BeforeValidator(_secret)]] = Field(
+    urls: list[Apprise] = Field(
         default_factory=list,
         description="a list of Apprise addresses, such as ntfy://ntfy.sh/topic or tgram://token/chat",
     )
-    ping_url: Annotated[SecretStr, AfterValidator(_web_address), BeforeValidator(_secret)] | None = Field(
+    ping_url: SecretAddress | None = Field(
         default=None, description="a web address that is called as long as all is well"
     )
     smtp: AlertMail | None = Field(default=None, description="server, port, username, password, from, to …")
@@ -245,6 +189,12 @@ class HostSecrets(Group):
     """What is secret about one Pi."""
 
     sudo_password: OneLine | None = Field(default=None, description="the sudo password of the user on the Pi")
+    # Checked where it is laid over the rest; not part of repr.
+    secrets: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description="whole groups for this Pi alone, such as app: and encryption: with all their keys, or {}",
+    )
 
 
 class Secrets(Group):
@@ -259,14 +209,58 @@ class Secrets(Group):
     )
 
 
-def load_secrets(path: Path, passphrase: str) -> Secrets:
+def load_secrets(path: Path, passphrase: str, name: str | None = None) -> Secrets:
     """Open and check the secrets file. Raises `SettingsError`, one sentence without any secret in it."""
-    return checked(decrypted(path, passphrase), display(path))
+    return checked(decrypted(path, passphrase), display(path), name)
 
 
-def checked(text: str, shown: str) -> Secrets:
-    """The secrets in decrypted text; `shown` is what messages call the file."""
-    return validated(Secrets, text, shown, secret=True)
+def checked(text: str, shown: str, name: str | None = None) -> Secrets:
+    """The secrets in decrypted text, of the Pi called `name` if it has some of its own; `shown` is what
+    messages call the file. What belongs to other Pis is checked, too. Raises `SettingsError`.
+    """
+    document = parsed(text, shown, secret=True)
+    shared = model_of(Secrets, document, secret=True)
+    found = {host: _own(document, host) for host, own in shared.hosts.items() if own.secrets}
+    return found.get(name or "", shared)
+
+
+def every(text: str, shown: str) -> list[Secrets]:
+    """The shared secrets, and those of each Pi that has some of its own. Raises `SettingsError`."""
+    shared = checked(text, shown)
+    return [shared, *(checked(text, shown, name) for name, own in shared.hosts.items() if own.secrets)]
+
+
+def _own(document: Document, host: str) -> Secrets:
+    over: KeyPath = ("hosts", host, "secrets")
+    for group in document.data["hosts"][host]["secrets"]:
+        if group not in _GROUPS:
+            there = (*over, group)
+            raise SettingsError(
+                f"{document.place(there)}: {dotted(there)} is not a known key; known here: "
+                f"{', '.join(_GROUPS)}."
+            )
+    # Whole groups: half of another Pi's keys would be nobody's.
+    return model_of(Secrets, laid_over(document, over, depth=0), secret=True)
+
+
+def group_for(secrets: Secrets, name: str, group: str) -> tuple[str, ...]:
+    """The key path of a group as it holds for the Pi called `name`: its own one, or the shared one."""
+    own = secrets.hosts.get(name)
+    return ("hosts", name, "secrets", group) if own and group in own.secrets else (group,)
+
+
+def check_apart(every: Mapping[str, Secrets], shown: str) -> None:
+    """Refuse two Pis that share Loomio's own keys. Raises `SettingsError`."""
+    seen: dict[str, str] = {}
+    for name, secrets in every.items():
+        key = secrets.app.secret_key_base.get_secret_value()
+        if key in seen:
+            raise SettingsError(
+                f"{shown}: hosts.{name}.secrets.app is missing: {seen[key]} and {name} would share Loomio's "
+                "keys, and a sign-in to one would be one to the other. Make keys of its own with: loomio-pi "
+                f"secrets add-host {name}"
+            )
+        seen[key] = name
 
 
 def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:

@@ -6,17 +6,19 @@ replaced where it stands, and the result is only believed when it reads as the o
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from inventories.validation import SettingsError, dotted, parsed
 
 _SHOWN = "the secrets"
+P = TypeVar("P", bound=tuple[str, ...])
 
 
-def with_values(text: str, values: Mapping[tuple[str, str], Any]) -> str:
-    """`text` with each (group, key) of `values` set: text, lists and dictionaries as JSON has them.
+def with_values(text: str, values: Mapping[P, Any]) -> str:
+    """`text` with each key path of `values`, such as (group, key), set: text, lists and dictionaries as JSON
+    has them.
 
     Keys and groups that are missing are added. Raises `SettingsError` when the text has no room that this
     program can find, and for text that is not YAML.
@@ -25,40 +27,48 @@ def with_values(text: str, values: Mapping[tuple[str, str], Any]) -> str:
         before = parsed(text, _SHOWN, secret=True).data
         changed = _placed(text, path, json.dumps(value, ensure_ascii=False))
         if not _reads_as(changed, before, path, value):
+            above = ": and below it, indented, ".join(path)
             raise SettingsError(
                 f"{dotted(path)} cannot be put into the secrets by this program. Nothing was changed. Write "
-                f"it as a line of its own ({path[0]}: and below it, indented, {path[1]}:) with: loomio-pi "
-                "secrets edit"
+                f"it as a line of its own ({above}:) with: loomio-pi secrets edit"
             )
         text = changed
     return text
 
 
-def _reads_as(changed: str, before: Any, path: tuple[str, str], value: Any) -> bool:
+def _reads_as(changed: str, before: Any, path: tuple[str, ...], value: Any) -> bool:
     """Whether the changed text says what the old one said (`before`), and `value` in its place."""
-    group = (before or {}).get(path[0]) or {} if isinstance(before, dict | None) else None
-    if not isinstance(group, dict):
-        return False
     try:
-        return bool(
-            parsed(changed, _SHOWN, secret=True).data
-            == {**(before or {}), path[0]: {**group, path[1]: value}}
-        )
-    except SettingsError:
+        return bool(parsed(changed, _SHOWN, secret=True).data == _with(before, path, value))
+    except (SettingsError, TypeError):
         return False
 
 
-def _placed(text: str, path: tuple[str, str], value: str) -> str:
-    group, key = path
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    found = _child(root, group)
-    if found is None:
-        return (f"{text.rstrip()}\n\n" if text.strip() else "") + f"{group}:\n  {key}: {value}\n"
-    child = _child(found, key)
-    if child is not None:
-        return _spliced(text, child.start_mark.index, _end(text, child), value)
+def _with(data: Any, path: tuple[str, ...], value: Any) -> Any:
+    if not path:
+        return value
+    if not isinstance(data, dict | None):
+        raise TypeError
+    return {**(data or {}), path[0]: _with((data or {}).get(path[0]), path[1:], value)}
+
+
+def _placed(text: str, path: tuple[str, ...], value: str) -> str:
+    found: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    depth = 0
+    while depth < len(path) and (below := _child(found, path[depth])) is not None:
+        found, depth = below, depth + 1
+    if depth == len(path):
+        return _spliced(text, found.start_mark.index, _end(text, found), value)
+    key, *below_key = path[depth:]
+    # What is missing above the last key is made as one value: {"secrets": {"app": …}}.
+    for name in reversed(below_key[1:] if depth == 0 else below_key):
+        value = f"{{{json.dumps(name)}: {value}}}"
+    if depth == 0:
+        inner = f"\n  {below_key[0]}: {value}" if below_key else f" {value}"
+        return (f"{text.rstrip()}\n\n" if text.strip() else "") + f"{key}:{inner}\n"
     if not isinstance(found, yaml.MappingNode):
-        return _spliced(text, found.start_mark.index, _end(text, found), f"\n  {key}: {value}")
+        indent = " " * (2 * depth)
+        return _spliced(text, found.start_mark.index, _end(text, found), f"\n{indent}{key}: {value}")
     if found.flow_style:
         place = found.end_mark.index - 1
         return _spliced(text, place, place, f"{', ' if found.value else ''}{key}: {value}")

@@ -42,6 +42,11 @@ def decrypted(path: Path, passphrase: str) -> str:
     try:
         return age_passphrase.decrypt(data, passphrase, shown).decode()
     except WrongKey:
+        if type(passphrase) is not str:
+            raise SettingsError(
+                f"The secrets file {shown} does not open with the passphrase in the system's keyring. "
+                "Nothing was changed. Put the right one there with: loomio-pi secrets remember"
+            ) from None
         raise SettingsError(
             f"The secrets file {shown} does not open with this passphrase. Nothing was changed; try again."
         ) from None

@@ -6,20 +6,28 @@ every key to people. Nothing in it is secret: see secrets.py. Descriptions compl
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from inventories import checks
+from inventories import checks, several
 from inventories.backup_settings import BackupSettings, EncryptionSettings, MonitoringSettings
 from inventories.checks import ExistingFile, LocalPath, PiDirectory, Port, Text, WebAddress, Word
 from inventories.group import Group
-from inventories.validation import SettingsError, validated
+from inventories.overrides import laid_over
+from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_FILE = ROOT / "inventories" / "pi.yml"
 VARIABLE = "LOOMIO_PI_SETTINGS"
+HOST_VARIABLE = "LOOMIO_PI_HOST"
+#: Where values are text as it stands there.
+_AS_WRITTEN: list[KeyPath] = [
+    ("stack", "environment"),
+    ("hosts", "*", "settings", "stack", "environment"),
+]
 
 _DOCKER_KEY_FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 _SECRET_NAMES = frozenset(
@@ -43,6 +51,10 @@ class Host(Group):
     user: Word = Field(default="pi", description="the user to log in as, who may use sudo")
     ssh_key: ExistingFile | None = Field(default=None, description="path of an SSH private key of yours")
     known_hosts: LocalPath | None = Field(default=None, description="path of a known_hosts file of yours")
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what differs on this Pi from the rest of the file, such as stack: {ref: v2}, or {}",
+    )
 
 
 class DockerSettings(Group):
@@ -142,7 +154,9 @@ class PullSettings(Group):
 
 
 class Settings(Group):
-    """Everything that the operator decides."""
+    """Everything that the operator decides, for one Pi: the first of `hosts` (the others stand beside it in
+    the same file).
+    """
 
     hosts: dict[str, Host] = Field(description="a name for the Pi, and below it its address")
     timezone: Annotated[str, AfterValidator(checks.timezone)] = Field(
@@ -159,6 +173,11 @@ class Settings(Group):
     encryption: EncryptionSettings = Field(default=EncryptionSettings(), description="encryption settings")
     pull: PullSettings = Field(default=PullSettings(), description="settings of loomio-pi pull: directory")
 
+    @property
+    def name(self) -> str:
+        """What the operator calls this Pi."""
+        return next(iter(self.hosts))
+
     @model_validator(mode="after")
     def _offline_key_alone(self) -> "Settings":
         if self.encryption.offline_key and self.backup.format == "fernet":
@@ -171,7 +190,7 @@ class Settings(Group):
 
     @field_validator("hosts", mode="after")
     @classmethod
-    def _one_host(cls, hosts: dict[str, Host]) -> dict[str, Host]:
+    def _named(cls, hosts: dict[str, Host]) -> dict[str, Host]:
         if not hosts:
             raise ValueError("names no Pi")
         for name in hosts:
@@ -179,11 +198,6 @@ class Settings(Group):
                 raise ValueError(
                     f"has {name!r}, which is not a usable name (letters, digits, dots and dashes)"
                 )
-        if len(hosts) > 1:
-            # They would share host name, Drive folder and keys.
-            raise ValueError(
-                f"names {len(hosts)} Pis; use one settings file per Pi, and {VARIABLE} to choose one"
-            )
         return hosts
 
 
@@ -192,27 +206,82 @@ def settings_file() -> Path:
     return Path(os.environ.get(VARIABLE) or DEFAULT_FILE).absolute()
 
 
-def load_settings(path: Path) -> Settings:
-    """Read and check a settings file; raises `SettingsError`, one sentence."""
+def load_settings(path: Path, name: str | None = None) -> Settings:
+    """Read and check a settings file, and return what it says about the Pi called `name`.
+
+    Without `name` it is the one that LOOMIO_PI_HOST names or else the only one. Raises `SettingsError`, one
+    sentence.
+    """
+    return one_of(load_every(path), display(path), name)
+
+
+def one_of(found: Mapping[str, Settings], shown: str, name: str | None = None) -> Settings:
+    """The settings of the Pi called `name`; see `load_settings`. `shown` is what messages call the file."""
+    wanted = name or os.environ.get(HOST_VARIABLE)
+    if wanted is None and len(found) == 1:
+        return next(iter(found.values()))
+    if wanted is None:
+        raise SettingsError(
+            f"{shown} names {len(found)} Pis ({', '.join(found)}). Nothing was done. Say which one is meant: "
+            f"loomio-pi --host {next(iter(found))} and the rest as before."
+        )
+    if wanted not in found:
+        raise SettingsError(
+            f"There is no Pi {wanted} in {shown} (hosts: {', '.join(found)}). Nothing was done. Name one "
+            "of them."
+        )
+    return found[wanted]
+
+
+def load_every(path: Path) -> dict[str, Settings]:
+    """The settings of every Pi in a settings file, by its name. Raises `SettingsError`, one sentence."""
     shown = display(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SettingsError(
-            f"The settings file {shown} is not there. Copy inventories/pi.example.yml to it and fill it in, "
-            f"or name another file in {VARIABLE}."
+            f"The settings file {shown} is not there. Copy inventories/pi.example.yml to it and fill it in "
+            f"(loomio-pi init does that with you), or name another file in {VARIABLE}."
         ) from None
     except OSError as error:
         raise SettingsError(f"The settings file {shown} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise SettingsError(f"The settings file {shown} is not UTF-8 text.") from None
-    return validated(
-        Settings,
-        text,
-        shown,
-        context={"directory": path.absolute().parent},
-        as_written=[("stack", "environment")],
-    )
+    return settings_in(text, shown, path.absolute().parent)
+
+
+def settings_in(text: str, shown: str, directory: Path) -> dict[str, Settings]:
+    """As `load_every`, for the text of a file in `directory`."""
+    document = parsed(text, shown, as_written=_AS_WRITTEN)
+    context = {"directory": directory}
+    names = _names(document)
+    found: dict[str, Settings] = {}
+    for name in names:
+        one = laid_over(document, ("hosts", name, "settings"))
+        # Whoever asks for the settings of one Pi finds it first.
+        one.data = {**one.data, "hosts": {name: document.data["hosts"][name], **document.data["hosts"]}}
+        about = name if len(names) > 1 else None
+        found[name] = model_of(Settings, one, context=context, about=about)
+    if not found:
+        model_of(Settings, document, context=context)
+    several.keep_apart(found, document)
+    return found
+
+
+def _names(document: Document) -> list[str]:
+    """The Pis of a file that is not checked yet."""
+    hosts = document.data.get("hosts") if isinstance(document.data, dict) else None
+    if not isinstance(hosts, dict):
+        return []
+    for name, host in hosts.items():
+        path = ("hosts", name, "settings", "hosts")
+        own = host.get("settings") if isinstance(host, dict) else None
+        if isinstance(own, dict) and "hosts" in own:
+            raise SettingsError(
+                f"{document.place(path)}: {dotted(path)} is not possible here; what is said about a Pi "
+                f"itself, such as its address, stands below hosts.{name}."
+            )
+    return list(hosts)
 
 
 def display(path: Path) -> str:

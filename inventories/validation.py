@@ -29,13 +29,28 @@ class SettingsError(Exception):
 
 @dataclass
 class Document:
-    """A YAML file's content, and for every key path in it the line (from 1) and the text of its value."""
+    """A YAML file's content, and for every key path in it the line (from 1) and the text of its value.
+
+    `origins`: for what was laid over the rest (overrides.py), where it really stands.
+    """
 
     file: str
     as_written: Collection[KeyPath] = ()
     data: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     texts: dict[KeyPath, str] = field(default_factory=dict)
+    origins: dict[KeyPath, KeyPath] = field(default_factory=dict)
+
+    def place(self, path: KeyPath) -> str:
+        """`file:line` of a key path or, where it is not there, of the group that lacks it."""
+        return f"{self.file}:{_line(self, path)}"
+
+    def origin(self, path: KeyPath) -> KeyPath:
+        """The key path under which a person finds what is meant by `path`."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.origins:
+                return (*self.origins[path[:length]], *path[length:])
+        return path
 
 
 def validated(
@@ -51,9 +66,22 @@ def validated(
 
     With `secret`, messages contain no value and no other part of the text. `context` goes to the model's
     validators. Values directly below the paths in `as_written` are text as it stands there: neither numbers
-    nor yes and no.
+    nor yes and no (`*` stands for any name in such a path).
     """
     document = parsed(text, file, as_written=as_written, secret=secret)
+    return model_of(model, document, context=context, secret=secret)
+
+
+def model_of(
+    model: type[M],
+    document: Document,
+    *,
+    context: Mapping[str, Any] | None = None,
+    secret: bool = False,
+    about: str | None = None,
+) -> M:
+    """A document as a `model`, as `validated` does it. `about`: whom a missing key is missing for."""
+    file = document.file
     if document.data is None:
         raise SettingsError(f"{file} is empty.")
     if not isinstance(document.data, dict):
@@ -64,7 +92,12 @@ def validated(
         details = error.errors(include_url=False, include_context=False)
         # A misspelt key is often a missing one as well: the misspelling is what to mend.
         first = min(details, key=lambda one: (one["type"] != "extra_forbidden", _line(document, one["loc"])))
-        raise SettingsError(_sentence(model, document, first, secret)) from None
+        raise SettingsError(_sentence(model, document, first, secret, about)) from None
+
+
+def under(path: KeyPath, above: KeyPath) -> bool:
+    """Whether a key path is `above` or stands below it."""
+    return path[: len(above)] == above
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
@@ -117,9 +150,15 @@ def _value(
             _value(loader, item, (*path, index), document, above) for index, item in enumerate(node.value)
         ]
     document.texts[path] = node.value
-    if path[:-1] in document.as_written:
+    if any(_matches(path[:-1], pattern) for pattern in document.as_written):
         return node.value
     return loader.construct_object(node, deep=True)
+
+
+def _matches(path: KeyPath, pattern: KeyPath) -> bool:
+    return len(path) == len(pattern) and all(
+        wanted in ("*", part) for part, wanted in zip(path, pattern, strict=True)
+    )
 
 
 def _mapping(
@@ -156,15 +195,18 @@ def _line(document: Document, path: KeyPath) -> int:
     return document.lines.get(path, 1)
 
 
-def _sentence(model: type[BaseModel], document: Document, error: ErrorDetails, secret: bool) -> str:
+def _sentence(
+    model: type[BaseModel], document: Document, error: ErrorDetails, secret: bool, about: str | None
+) -> str:
     path: KeyPath = error["loc"]
-    start = f"{document.file}:{_line(document, path)}: {dotted(path) or 'the file'}"
+    origin = document.origin(path)
+    start = f"{document.place(path)}: {dotted(origin) or 'the file'}"
     if error["type"] == "extra_forbidden":
-        return f"{start} is not a known key{_suggestion(model, path)}"
+        return f"{start} is not a known key{_suggestion(model, path, origin[: len(origin) - len(path)])}"
     info = _info(model, path)
     expected = f"; expected: {info.description}." if info and info.description else "."
     if error["type"] == "missing":
-        return f"{start} is missing{expected}"
+        return f"{start} is missing{f' for {about}' if about else ''}{expected}"
     if error["type"] in ("value_error", HIDDEN):
         # Our own validators: what is wrong with the value, worded to follow it.
         problem = error["msg"].removeprefix("Value error, ")
@@ -174,7 +216,7 @@ def _sentence(model: type[BaseModel], document: Document, error: ErrorDetails, s
     if text is None and error["type"] == "value_error":
         # About a whole group: the problem says it all.
         return f"{start} {problem}."
-    if text == "":
+    if text in ("", "~", "null"):
         return f"{start} is empty{expected}"
     if error["type"] == "string_type" and text is not None:
         problem += " to YAML (put it in quotes)"
@@ -204,11 +246,11 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "…")
 
 
-def _suggestion(model: type[BaseModel], path: KeyPath) -> str:
+def _suggestion(model: type[BaseModel], path: KeyPath, before: KeyPath) -> str:
     wrong = str(path[-1])
     siblings = list(_fields(_model_at(model, path[:-1])))
     if close := difflib.get_close_matches(wrong, siblings, n=1):
-        return f"; did you mean {dotted((*path[:-1], close[0]))}?"
+        return f"; did you mean {dotted((*before, *path[:-1], close[0]))}?"
     # Right name, wrong place.
     leaves = [key for key in known_keys(model) if key.rsplit(".", 1)[-1] == wrong]
     if leaves:

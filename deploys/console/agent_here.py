@@ -47,15 +47,15 @@ class Operator:
     secrets: Secrets
 
     @classmethod
-    def at_hand(cls) -> "Operator":
-        """Those that the environment names. Raises `SettingsError`."""
+    def at_hand(cls, name: str | None = None) -> "Operator":
+        """Those that the environment names, for the Pi called `name`. Raises `SettingsError`."""
         file = settings_file()
-        settings = load_settings(file)
+        settings = load_settings(file, name)
         encrypted = secrets_file(file)
         require(encrypted)
-        secrets = load_secrets(encrypted, passphrase(display(encrypted)))
+        secrets = load_secrets(encrypted, passphrase(display(encrypted), encrypted), settings.name)
         check_together(settings, secrets, display(encrypted))
-        return cls(next(iter(settings.hosts)), settings, secrets)
+        return cls(settings.name, settings, secrets)
 
     def credentials(self, **others: str | None) -> LentCredentials:
         """What the agent asks for: as on the Pi, with all identities, and `others` by their names."""

@@ -11,7 +11,7 @@ from deploys.console.authorize_google import Client, read_client
 from deploys.steps import agent_config
 from inventories import secrets_file
 from inventories.passphrase import passphrase
-from inventories.secrets import Secrets, checked
+from inventories.secrets import Secrets, checked, group_for
 from inventories.secrets_edit import with_values
 from inventories.settings import Settings, display, load_settings, settings_file
 from inventories.validation import SettingsError
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     path = secrets_file.secrets_file(file)
     secrets_file.require(path)
-    word = passphrase(display(path))
-    before = checked(secrets_file.decrypted(path, word), "secrets.yml")
+    word = passphrase(display(path), path)
+    before = checked(secrets_file.decrypted(path, word), "secrets.yml", settings.name)
     print(_BEFORE)
     client = _client(options.client, before)
     drive = settings.backup.drive
@@ -60,14 +60,16 @@ def main(arguments: Sequence[str]) -> int:
     else:
         found = authorize_browser.authorize(client, drive.auth_uri, drive.token_uri)
     # Read again: minutes have passed, and somebody may have edited it.
-    text = with_values(secrets_file.decrypted(path, word), {("drive", "credentials"): found})
-    after = checked(text, "secrets.yml")
+    text = secrets_file.decrypted(path, word)
+    group = group_for(checked(text, "secrets.yml"), settings.name, "drive")
+    text = with_values(text, {(*group, "credentials"): found})
+    after = checked(text, "secrets.yml", settings.name)
     secrets_file.replace(path, text, word)
     print(f"Access is granted, and kept in {display(path)}.")
     _prove(settings, after, _client_of(before), client)
     if options.client:
         print(f"{display(options.client)} is not needed any more: what it held is in the secrets. Delete it.")
-    kit_record.tell_if_outdated(file, after)
+    kit_record.tell_if_outdated(file, text)
     print("Next, to give the access to the Pi: loomio-pi deploy setup")
     return 0
 
@@ -100,8 +102,7 @@ def _client_of(secrets: Secrets) -> Client | None:
 
 def _prove(settings: Settings, secrets: Secrets, old: Client | None, new: Client) -> None:
     """Make the folder, and really store something in it."""
-    host = next(iter(settings.hosts))
-    store_settings = agent_config.build(settings, secrets, host).stores.drive
+    store_settings = agent_config.build(settings, secrets, settings.name).stores.drive
     assert store_settings is not None and secrets.drive.credentials is not None
     folder = DriveFolder(store_settings, secrets.drive.credentials)
     try:

@@ -1,8 +1,7 @@
 """`loomio-pi deploy NAME`: one of the deploys, with an exit code that schedulers and people can rely on.
 
-0: done, nothing failed. 1: anything else, except that verify says 2 where nothing failed, but a Pi is not as
-declared. What follows NAME goes to pyinfra (--dry, --diff, --limit, --data,
---json …).
+0: done, nothing failed. 1: anything else, except that verify and drift say 2 where nothing failed, but a Pi
+is not as declared. What follows NAME goes to pyinfra (--dry, --diff, --limit, --data, --json …).
 """
 
 import difflib
@@ -13,10 +12,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inventories.settings import HOST_VARIABLE
+
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = Path("inventories/pi.py")
-#: What only verify answers with.
+#: What only these answer with.
 NOT_AS_DECLARED = 2
+_JUDGES = ("verify", "drift")
+
+
+_USAGE = """\
+usage: loomio-pi deploy NAME [options of pyinfra]
+
+NAME: {names}
+
+Often used options: --dry shows what would be done and does nothing, --diff
+shows how files change, --limit NAME works on one Pi only, --data NAME=VALUE
+says something to the deploy.
+
+Exit codes: 0 done, 1 failed. Of verify and drift: 2 nothing failed, but a Pi
+is not as declared."""
 
 
 class DeployNameError(ValueError):
@@ -29,7 +44,7 @@ def names() -> list[str]:
 
 
 def run(name: str, options: Sequence[str] = ()) -> int:
-    """Run the deploy `name` on every host of the settings, and return 0 or 1 (verify: or 2). Raises
+    """Run the deploy `name` on every host of the settings, and return 0 or 1 (verify, drift: or 2). Raises
     DeployNameError, one sentence.
     """
     if name not in names():
@@ -37,6 +52,8 @@ def run(name: str, options: Sequence[str] = ()) -> int:
         hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names())}."
         raise DeployNameError(f"There is no deploy called {name!r}. {hint}")
     given = _from_here(options)
+    if (host := os.environ.get(HOST_VARIABLE)) and "--limit" not in options:
+        given += ["--limit", host]
     command = [sys.executable, "-m", "deploys.console.runner", str(INVENTORY), f"deploys/{name}.py", *given]
     if not {"--dry", "-y", "--yes"}.intersection(options):
         # Whoever names a deploy wants it done; --dry is for looking first.
@@ -46,7 +63,7 @@ def run(name: str, options: Sequence[str] = ()) -> int:
     try:
         child = subprocess.Popen(command, cwd=ROOT, env=_environment(), preexec_fn=_with_interrupts)
         code = child.wait()
-        return code if code == 0 or (code == NOT_AS_DECLARED and name == "verify") else 1
+        return code if code == 0 or (code == NOT_AS_DECLARED and name in _JUDGES) else 1
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -80,8 +97,7 @@ def _environment() -> dict[str, str]:
 def main(arguments: Sequence[str]) -> int:
     """The verb: NAME and options of pyinfra."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        usage = f"usage: loomio-pi deploy NAME [options of pyinfra]\n\nNAME: {', '.join(names())}"
-        print(usage, file=sys.stdout if arguments else sys.stderr)
+        print(_USAGE.format(names=", ".join(names())), file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2
     try:
         return run(arguments[0], arguments[1:])

@@ -1,4 +1,4 @@
-"""What `loomio-pi deploy verify` answers with, from the verdicts that the deploy left with its hosts.
+"""What `loomio-pi deploy verify` and `drift` answer with, from the verdicts that the deploys left with hosts.
 
 pyinfra knows success and failure only, and its own --json tells of operations: both are put right here.
 """
@@ -17,10 +17,13 @@ from deploys.steps import verdicts
 from deploys.steps.verdicts import DRIFTED, FAILED, WELL
 from inventories import unreached
 
+#: Those that come to a verdict.
+_DEPLOYS = (("deploys", "verify.py"), ("deploys", "drift.py"))
+
 
 def asked_for(arguments: Sequence[str]) -> bool:
-    """Whether this is a run of deploys/verify.py."""
-    return any(Path(argument).parts[-2:] == ("deploys", "verify.py") for argument in arguments)
+    """Whether this is a run of a deploy that comes to a verdict."""
+    return any(Path(argument).parts[-2:] in _DEPLOYS for argument in arguments)
 
 
 @dataclass(frozen=True)

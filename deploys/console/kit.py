@@ -8,7 +8,7 @@ from deploys.console import kit_check, kit_page, kit_record, kit_recover
 from deploys.console.agent_here import Operator
 from inventories.settings import display, settings_file
 
-_FILE = "recovery-kit.html"
+FILE = "recovery-kit.html"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         "The page is a secret.",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.html", help=f"the file to write (default: {_FILE})"
+        "--output", type=Path, metavar="FILE.html", help=f"the file to write (default: {FILE})"
     )
     parser.add_argument(
         "--without-key", action="store_true",
@@ -51,11 +51,13 @@ def main(arguments: Sequence[str]) -> int:
         case "recover":
             return kit_recover.run(options)
         case _:
-            return _print(options.output or Path(_FILE), not options.without_key)
+            return print_kit(
+                Operator.at_hand(), options.output or Path(FILE), with_key=not options.without_key
+            )
 
 
-def _print(path: Path, with_key: bool) -> int:
-    operator = Operator.at_hand()
+def print_kit(operator: Operator, path: Path, *, with_key: bool = True) -> int:
+    """Write the page, and remember that. Returns the exit code."""
     kit_page.write(path, kit_page.page(operator.settings, operator.secrets, with_key=with_key))
     if not with_key:
         print(f"{display(path)} is written, without the key. Print it, and give it to whoever has a key.")
@@ -71,7 +73,7 @@ def _print(path: Path, with_key: bool) -> int:
 
 def _status() -> int:
     operator = Operator.at_hand()
-    record = kit_record.load(settings_file())
+    record = kit_record.load(settings_file(), operator.settings)
     said = kit_record.reminder(record, operator.settings, operator.secrets)
     if record is not None:
         print(f"printed here:  {record.printed_at or 'never'}")

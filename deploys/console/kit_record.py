@@ -1,4 +1,6 @@
-"""What is remembered about the recovery kit: `kit.json` beside the settings, and the sentence that reminds.
+"""What is remembered about the recovery kit, and the sentence that reminds.
+
+It is `kit.json` beside the settings; where those name several Pis, `kit-NAME.json` for each.
 
 The file holds dates and digests with a salt of its own: they tell that something printed has changed, and
 nothing about what it is. Whoever knows only this file learns when a page was printed.
@@ -14,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deploys.console.kit_content import digest, page_parts
-from inventories.secrets import Secrets
-from inventories.settings import Settings, display, load_settings
+from inventories.secrets import Secrets, checked
+from inventories.settings import Settings, display, load_every
 from inventories.validation import SettingsError
 from loomio_backup import clock
 
@@ -39,11 +41,14 @@ class Record:
     backup: str | None = None
 
 
-def load(settings_file: Path) -> Record | None:
-    """The record beside a settings file; None where nothing was ever printed or checked. Raises
-    `SettingsError`.
+def load(settings_file: Path, settings: Settings | None = None) -> Record | None:
+    """The record beside a settings file, of the Pi of `settings`; None where nothing was ever printed or
+    checked. Raises `SettingsError`.
     """
-    path = _path(settings_file)
+    return _read(_path(settings_file, settings))
+
+
+def _read(path: Path) -> Record | None:
     try:
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
         bytes.fromhex(record.salt)
@@ -62,22 +67,27 @@ def load(settings_file: Path) -> Record | None:
 
 def note_printed(settings_file: Path, settings: Settings, secrets: Secrets) -> None:
     """Remember that a page for these settings and secrets was written just now."""
-    record = _fresh(settings_file)
+    path = _path(settings_file, settings)
+    record = _fresh(path)
     salt = bytes.fromhex(record.salt)
     digests = {name: digest(text, salt) for name, text in page_parts(settings, secrets).items()}
-    _write(settings_file, replace(record, printed_at=_now(), printed=digests))
+    _write(path, replace(record, printed_at=_now(), printed=digests))
 
 
 def note_checked(settings_file: Path, identity: str, backup: str) -> bool:
     """Remember that this key, as typed from paper, has opened the newest backup. False when it is not the
     key of the page that was printed here: somebody else's, and nothing is remembered.
     """
-    record = _fresh(settings_file)
-    found = digest(identity, bytes.fromhex(record.salt))
-    if record.printed is not None and record.printed.get("the key") != found:
-        return False
-    _write(settings_file, replace(record, checked_at=_now(), checked=found, backup=backup))
-    return True
+    # Of several Pis' kits it is the one with this key: which one was typed, nobody has to say.
+    paths = sorted({_path(settings_file), *settings_file.parent.glob(NAME.replace(".", "-*."))})
+    known = [(path, record) for path in paths if (record := _read(path)) and record.printed is not None]
+    noted = False
+    for path, record in known or [(paths[0], _fresh(paths[0]))]:
+        found = digest(identity, bytes.fromhex(record.salt))
+        if record.printed is None or record.printed.get("the key") == found:
+            _write(path, replace(record, checked_at=_now(), checked=found, backup=backup))
+            noted = True
+    return noted
 
 
 def reminder(record: Record | None, settings: Settings, secrets: Secrets) -> str | None:
@@ -109,30 +119,35 @@ def reminder(record: Record | None, settings: Settings, secrets: Secrets) -> str
 def remind(settings_file: Path, settings: Settings, secrets: Secrets) -> str | None:
     """`reminder` for the record beside the settings; what is wrong with the record is one, too."""
     try:
-        return reminder(load(settings_file), settings, secrets)
+        return reminder(load(settings_file, settings), settings, secrets)
     except (SettingsError, OSError) as error:
         return str(error)
 
 
-def tell_if_outdated(settings_file: Path, secrets: Secrets) -> None:
-    """After a change of the secrets: say so when a kit that was printed is not right any more."""
-    if not settings_file.exists() or not _path(settings_file).exists():
+def tell_if_outdated(settings_file: Path, text: str) -> None:
+    """After a change of the secrets to `text`: say so when a kit that was printed is not right any more."""
+    if not settings_file.exists():
         return
-    if said := remind(settings_file, load_settings(settings_file), secrets):
-        print(said)
+    every = load_every(settings_file)
+    for name, settings in every.items():
+        if _path(settings_file, settings).exists():
+            said = remind(settings_file, settings, checked(text, "secrets.yml", name))
+            if said:
+                print(said if len(every) == 1 else f"{name}: {said}")
 
 
-def _path(settings_file: Path) -> Path:
-    return settings_file.parent / NAME
+def _path(settings_file: Path, settings: Settings | None = None) -> Path:
+    if settings is None or len(settings.hosts) == 1:
+        return settings_file.parent / NAME
+    return settings_file.parent / NAME.replace(".", f"-{settings.name}.")
 
 
-def _fresh(settings_file: Path) -> Record:
-    return load(settings_file) or Record(salt=random.token_hex(16))
+def _fresh(path: Path) -> Record:
+    return _read(path) or Record(salt=random.token_hex(16))
 
 
-def _write(settings_file: Path, record: Record) -> None:
-    path = _path(settings_file)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}.")
+def _write(path: Path, record: Record) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(record), file, indent=1)

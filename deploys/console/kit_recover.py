@@ -22,8 +22,8 @@ from deploys.steps.paths import OPERATOR
 from inventories import secrets_file
 from inventories.passphrase import new_passphrase, passphrase
 from inventories.secrets import check_together, checked
-from inventories.settings import Settings, display, load_settings, settings_file
-from inventories.validation import SettingsError, validated
+from inventories.settings import Settings, display, load_every, one_of, settings_file, settings_in
+from inventories.validation import SettingsError, parsed
 from loomio_backup import clock
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import read_object
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     settings_text, said = _settings_text(contents, manifest, destination, options)
     settings = _validated(settings_text, destination, manifest)
     word, secrets_text = _secrets(contents, kit, known, settings, found, options)
-    check_together(settings, checked(secrets_text, "the secrets"), display(encrypted))
+    check_together(settings, checked(secrets_text, "the secrets", settings.name), display(encrypted))
     _write(destination, settings_text, encrypted, secrets_text, word)
     _tell(manifest, destination, encrypted, said, settings, contents, options)
     return 0
@@ -155,23 +155,30 @@ def _settings_text(
             f"{manifest.name} holds no settings. Nothing was changed. Write new ones as pi.example.yml shows "
             "it, and the key into a new secrets file: loomio-pi secrets init, then loomio-pi secrets edit"
         )
-    return adapted(contents.settings, destination.parent, ssh_key=options.ssh_key, address=options.address)
+    return adapted(
+        contents.settings,
+        destination.parent,
+        ssh_key=options.ssh_key,
+        address=options.address,
+        host=manifest.host,
+    )
 
 
 def _validated(text: str, destination: Path, manifest: Manifest) -> Settings:
     try:
-        return validated(
-            Settings,
-            text,
-            "the settings in the backup",
-            context={"directory": destination.absolute().parent},
-            as_written=[("stack", "environment")],
-        )
+        shown = "the settings in the backup"
+        return one_of(settings_in(text, shown, destination.absolute().parent), shown, _name(text, manifest))
     except SettingsError as error:
         raise SettingsError(
             f"{error} Nothing was changed. They are of version {manifest.program_version} of this program: "
             "get that one or a newer one (git checkout), and run the same again."
         ) from None
+
+
+def _name(text: str, manifest: Manifest) -> str | None:
+    """The Pi that the backup is of, where the settings know it under that name."""
+    hosts = parsed(text, "the settings in the backup").data["hosts"]
+    return manifest.host if manifest.host in hosts else None
 
 
 def _secrets(
@@ -185,17 +192,16 @@ def _secrets(
     """(passphrase, text) of the new secrets file."""
     others = settings.encryption.extra_recipients
     if contents.open is not None:
-        text = kit_secrets.completed(contents.open, known, others, found.credentials)
+        text = kit_secrets.completed(contents.open, known, others, found.credentials, settings.name)
         return new_passphrase(secrets_file.NAME), text
     if options.forgotten_passphrase or contents.sealed is None:
         if contents.env is None:
             raise SettingsError("The backup holds neither a secrets file nor an .env. Nothing was changed.")
-        host = next(iter(settings.hosts))
-        text = kit_secrets.rebuilt(contents.env, host, kit, known, found.credentials)
+        text = kit_secrets.rebuilt(contents.env, settings.name, kit, known, found.credentials)
         return new_passphrase(secrets_file.NAME), text
     word, text = _unsealed(contents.sealed)
     # The same passphrase: it is the one that people know, and that is written down somewhere.
-    return word, kit_secrets.completed(text, known, others, found.credentials)
+    return word, kit_secrets.completed(text, known, others, found.credentials, settings.name)
 
 
 def _unsealed(sealed: str) -> tuple[str, str]:
@@ -227,7 +233,7 @@ def _write(settings: Path, settings_text: str, encrypted: Path, secrets_text: st
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(settings_text)
-            load_settings(settings)
+            load_every(settings)
         except BaseException:
             settings.unlink()
             raise

@@ -9,7 +9,7 @@ from deploys.console.kit_content import Kit
 from inventories.new_secrets import new_text
 from inventories.secrets import checked
 from inventories.secrets_edit import with_values
-from inventories.validation import SettingsError
+from inventories.validation import SettingsError, parsed
 from loomio_backup.backup.bundle import parse_env
 from loomio_backup.encryption import crypto, keyring
 
@@ -35,26 +35,32 @@ LOST = (
 
 
 def completed(
-    text: str, identities: Sequence[str], others: Sequence[str], credentials: Mapping[str, Any] | None
+    text: str,
+    identities: Sequence[str],
+    others: Sequence[str],
+    credentials: Mapping[str, Any] | None,
+    name: str | None = None,
 ) -> str:
     """The text of the secrets file as it was, with the key that was typed (`identities`: the present one
-    first, then former ones) and the new access to Drive. `others`: recipients of people who have a key of
-    their own, which does not take the place of the operator's. Raises `SettingsError`.
+    first, then former ones) for the Pi called `name`, and the new access to Drive. `others`: recipients of
+    people who have a key of their own, which does not take the place of the operator's. Raises
+    `SettingsError`.
     """
-    values: dict[tuple[str, str], Any] = {}
+    values: dict[tuple[str, ...], Any] = {}
+    keys, drive = _places(text, name)
     try:
-        known = checked(text, "the secrets in the backup").encryption
+        known = checked(text, "the secrets in the backup", name).encryption
         held = [one.get_secret_value() for one in (known.identity, *known.old_identities)]
     except SettingsError:
         # With an offline key the backup's secrets lack it; whatever else is wrong is found at the end.
         held = []
     of_another = bool(held) and crypto.recipient_of(identities[0]) in others
     if identities[0] not in held and not of_another:
-        values |= _keys(identities)
+        values |= _keys(identities, keys)
     if credentials is not None:
-        values["drive", "credentials"] = dict(credentials)
+        values[*drive, "credentials"] = dict(credentials)
     text = with_values(text, values)
-    checked(text, "the secrets in the backup")
+    checked(text, "the secrets in the backup", name)
     return text
 
 
@@ -69,7 +75,7 @@ def rebuilt(
             f"The .env in the backup lacks {', '.join(missing)}, so the secrets cannot be made again. "
             "Nothing was changed. The passphrase of the former secrets file would be needed."
         )
-    values: dict[tuple[str, str], Any] = {
+    values: dict[tuple[str, ...], Any] = {
         ("app", key): variables[name] for name, key in _APP.items() if variables.get(name)
     }
     values |= _keys(identities)
@@ -84,10 +90,24 @@ def rebuilt(
     return text
 
 
-def _keys(identities: Sequence[str]) -> dict[tuple[str, str], Any]:
+def _places(text: str, name: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The key paths of the groups encryption and drive for the Pi called `name`, in a text that may be
+    incomplete.
+    """
+    data = parsed(text, "the secrets in the backup", secret=True).data
+    own: Any = data
+    for part in ("hosts", name, "secrets"):
+        own = own.get(part) if isinstance(own, dict) else None
+    has = own if isinstance(own, dict) else {}
+    above = ("hosts", name or "", "secrets")
+    encryption, drive = ((*above, group) if group in has else (group,) for group in ("encryption", "drive"))
+    return encryption, drive
+
+
+def _keys(identities: Sequence[str], group: tuple[str, ...] = ("encryption",)) -> dict[tuple[str, ...], Any]:
     present, *former = identities
-    values: dict[tuple[str, str], Any] = {("encryption", "identity"): present}
+    values: dict[tuple[str, ...], Any] = {(*group, "identity"): present}
     if former:
-        values["encryption", "old_identities"] = former
-        values["encryption", "keyring"] = keyring.make(former, [crypto.recipient_of(present)])
+        values[*group, "old_identities"] = former
+        values[*group, "keyring"] = keyring.make(former, [crypto.recipient_of(present)])
     return values

@@ -14,16 +14,17 @@ _SHOWN = "the settings in the backup"
 
 
 def adapted(
-    text: str, directory: Path, *, ssh_key: Path | None, address: str | None
+    text: str, directory: Path, *, ssh_key: Path | None, address: str | None, host: str | None = None
 ) -> tuple[str, list[str]]:
     """The text for a file in `directory`, with everything else as it stands there, and sentences about what
-    was changed. Raises `SettingsError` for text that is no settings file.
+    was changed. Address and key are those of the Pi called `host`, or of the first. Raises `SettingsError`
+    for text that is no settings file.
     """
     data = parsed(text, _SHOWN).data
     hosts = data.get("hosts") if isinstance(data, dict) else None
     if not isinstance(hosts, dict) or not hosts:
         raise SettingsError(f"{_SHOWN} name no Pi, so they cannot be used. Nothing was changed.")
-    name = next(iter(hosts))
+    name: str = host if host is not None and host in hosts else next(iter(hosts))
     said = []
     if address is not None:
         text = _replaced(text, ("hosts", name, "address"), address)

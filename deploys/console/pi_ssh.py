@@ -1,4 +1,4 @@
-"""One connection to the Pi by the system's own ssh, for commands that are run there as root.
+"""One connection to the Pi by the system's own ssh, for commands that are run there, mostly as root.
 
 The password for sudo goes through standard input and never through an argument.
 """
@@ -7,20 +7,31 @@ import contextlib
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, TypeVar
+
+from pyinfra.api.facts import FactBase
 
 from inventories.settings import Host
 from loomio_backup.errors import StoreAuth, StoreError, StoreNotFound, StoreUnavailable
 
+T = TypeVar("T")
 _CONNECTION_LOST = 255  # ssh's own exit status; every other one is the command's
 
 
 class PiConnection:
-    """The Pi called `name`. Use it as a context manager. safe: what to say of what a failure left alone."""
+    """The Pi called `name`. Use it as a context manager. safe: what to say of what a failure left
+    alone. asks: ssh may ask for the passphrase of a key.
+    """
 
     def __init__(
-        self, name: str, host: Host, sudo_password: str | None, safe: str = "Nothing was changed on the Pi."
+        self,
+        name: str,
+        host: Host,
+        sudo_password: str | None,
+        safe: str = "Nothing was changed on the Pi.",
+        *,
+        asks: bool = True,
     ) -> None:
         self.name, self._password, self._safe = name, sudo_password, safe
         self._private = tempfile.TemporaryDirectory(prefix="loomio-pi-")
@@ -34,6 +45,8 @@ class PiConnection:
             # As pyinfra does, which has logged in before: another key than the known one is refused.
             "StrictHostKeyChecking": "accept-new",
         }
+        if not asks:
+            options["BatchMode"] = "yes"
         if host.known_hosts:
             options["UserKnownHostsFile"] = f'"{host.known_hosts}"'
         if host.ssh_key:
@@ -53,9 +66,21 @@ class PiConnection:
     def command(self, what: str, *command: str) -> Iterator[IO[bytes]]:
         """Run a command as root on the Pi, and hand out its output. Raises StoreError when it fails."""
         sudo = ["sudo", "-n"] if self._password is None else ["sudo", "-S", "-p", ""]
-        remote = shlex.join(["env", "LC_ALL=C", *sudo, "--", *command])
         # When sudo needs no password it does not read the line, and neither does what it runs.
         line = "" if self._password is None else f"{self._password}\n"
+        with self._run(what, [*sudo, "--", *command], line) as output:
+            yield output
+
+    def asked(self, what: str, fact: FactBase[T], *, root: bool = True, **arguments: Any) -> T:
+        """What a fact of the deploys says about the Pi. Raises StoreError when it cannot be asked."""
+        script = ["sh", "-c", str(fact.command(**arguments))]
+        with self.command(what, *script) if root else self._run(what, script, "") as output:
+            lines = output.read().decode("utf-8", "replace").splitlines()
+        return fact.process(lines) if lines else fact.default()
+
+    @contextlib.contextmanager
+    def _run(self, what: str, command: Sequence[str], line: str) -> Iterator[IO[bytes]]:
+        remote = shlex.join(["env", "LC_ALL=C", *command])
         # Not a pipe: the connection, which stays open behind the command, would keep it open, too.
         with tempfile.TemporaryFile() as complaints:
             process = subprocess.Popen(

@@ -26,15 +26,10 @@ def main(arguments: Sequence[str]) -> int:
         "--output", type=Path, metavar="FILE",
         help="write it there (default: recovery-report- and the Pi's name, in this folder)",
     )  # fmt: skip
-    parser.add_argument("--host", metavar="NAME", help="of this Pi (default: the first of the settings)")
+    parser.add_argument("--host", metavar="NAME", help="of this Pi, where the settings name several")
     options = parser.parse_args(arguments)
-    operator = Operator.at_hand()
-    name = options.host or operator.name
-    hosts = operator.settings.hosts
-    if name not in hosts:
-        raise SettingsError(
-            f"There is no Pi {name} in the settings (hosts: {', '.join(hosts)}). Nothing was done."
-        )
+    operator = Operator.at_hand(options.host)
+    name, hosts = operator.name, operator.settings.hosts
     destination = (options.output or Path(f"recovery-report-{name}.html")).absolute()
     refuse_other_file(destination)
     secrets = operator.secrets.hosts.get(name)

@@ -5,7 +5,7 @@ from typing import Any
 
 from inventories import secrets_file
 from inventories.passphrase import passphrase
-from inventories.secrets import Encryption, checked
+from inventories.secrets import Encryption, checked, group_for
 from inventories.secrets_edit import with_values
 from inventories.settings import display, load_settings, settings_file
 from loomio_backup.encryption import crypto, keyring
@@ -16,13 +16,13 @@ def rotate(path: Path, signing: bool) -> int:
     either done or not. Raises `SettingsError`.
     """
     shown = display(path)
-    extra = load_settings(settings_file()).encryption.extra_recipients
+    settings = load_settings(settings_file())
     secrets_file.require(path)
-    word = passphrase(shown)
+    word = passphrase(shown, path)
     before = secrets_file.decrypted(path, word)
-    text, recipient = rotated(before, extra, signing)
+    text, recipient = rotated(before, settings.encryption.extra_recipients, signing, settings.name)
     secrets_file.replace(path, text, word)
-    old = crypto.recipient_of(checked(before, shown).encryption.identity.get_secret_value())
+    old = crypto.recipient_of(checked(before, shown, settings.name).encryption.identity.get_secret_value())
     if signing:
         print("There is a new signing key; what the former one signed is still believed.")
     print(
@@ -40,28 +40,33 @@ def rotate(path: Path, signing: bool) -> int:
     return 0
 
 
-def rotated(text: str, extra_recipients: list[str], signing: bool) -> tuple[str, str]:
-    """The secrets' text with a new identity, and that one's public half. Raises `SettingsError`."""
-    old = checked(text, "secrets.yml").encryption
+def rotated(
+    text: str, extra_recipients: list[str], signing: bool, name: str | None = None
+) -> tuple[str, str]:
+    """The secrets' text with a new identity for the Pi called `name` (for all that share it), and that one's
+    public half. Raises `SettingsError`.
+    """
+    known = checked(text, "secrets.yml", name)
+    old, group = known.encryption, group_for(known, name or "", "encryption")
     identities = [one.get_secret_value() for one in (old.identity, *old.old_identities)]
     identity = crypto.generate_identity()
     recipient = crypto.recipient_of(identity)
-    values: dict[tuple[str, str], Any] = {
-        ("encryption", "identity"): identity,
-        ("encryption", "old_identities"): identities,
-        ("encryption", "keyring"): keyring.make(identities, [recipient, *extra_recipients]),
+    values: dict[tuple[str, ...], Any] = {
+        (*group, "identity"): identity,
+        (*group, "old_identities"): identities,
+        (*group, "keyring"): keyring.make(identities, [recipient, *extra_recipients]),
     }
     if signing:
-        values |= _signing(old)
+        values |= _signing(old, group)
     # The comment above the identity names its public half.
     text = with_values(text, values).replace(crypto.recipient_of(identities[0]), recipient)
     checked(text, "secrets.yml")
     return text, recipient
 
 
-def _signing(old: Encryption) -> dict[tuple[str, str], Any]:
+def _signing(old: Encryption, group: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
     former = crypto.signing_public_key(old.signing_key.get_secret_value())
     return {
-        ("encryption", "signing_key"): crypto.generate_signing_key()[0],
-        ("encryption", "old_signing_public_keys"): [former, *old.old_signing_public_keys],
+        (*group, "signing_key"): crypto.generate_signing_key()[0],
+        (*group, "old_signing_public_keys"): [former, *old.old_signing_public_keys],
     }

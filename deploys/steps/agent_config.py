@@ -60,7 +60,7 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
             directory / stack.subdirectory / "docker-compose.yml",
             *(Path(OPERATOR) / name for name in (SETTINGS_FILE, _secrets_file(settings))),
         ],
-        stores=_stores(backup),
+        stores=stores(backup),
         format=backup.format,
         recipients=[
             crypto.recipient_of(encryption.identity.get_secret_value()),
@@ -85,7 +85,7 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
     )
 
 
-def _stores(backup: BackupSettings) -> Stores:
+def stores(backup: BackupSettings) -> Stores:
     local, drive = backup.local, backup.drive
     return Stores(
         local=LocalStore(

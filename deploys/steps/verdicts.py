@@ -26,7 +26,7 @@ _KEY = "loomio_verdict"
 @dataclass
 class Verdict:
     """`problems` and `drift`: sentences and lines, of which the first weigh more. `finished`: everything that
-    was asked for was looked at.
+    was asked for was looked at, which with `only_drift` is no more than that.
 
     The agent's words: `backups` on the newest backup in the store that counts, `drill` on the drill (None
     without one), `outlook` on what would become of it if this Pi died now.
@@ -39,6 +39,7 @@ class Verdict:
     drill: dict[str, Any] | None = None
     outlook: str | None = None
     finished: bool = False
+    only_drift: bool = False
 
     @property
     def code(self) -> int:
@@ -76,7 +77,7 @@ class Verdict:
 
     def _headline(self) -> str:
         if self.code == WELL:
-            return "all is well."
+            return "it is as declared." if self.only_drift else "all is well."
         if not (self.finished or self.problems or self.drift):
             return "nothing wrong was found, but no drill came to its end."
         parts = []
@@ -88,9 +89,9 @@ class Verdict:
         return ", ".join(parts) + "."
 
 
-def begin(host: Host) -> Verdict:
+def begin(host: Host, *, only_drift: bool = False) -> Verdict:
     """A verdict on this host, still empty. It is told when the host is left, whatever happens until then."""
-    verdict = Verdict(host.data.host_name)
+    verdict = Verdict(host.data.host_name, only_drift=only_drift)
     host.connector_data[_KEY] = verdict
     at_the_end(host, verdict.lines)
     return verdict

@@ -93,7 +93,7 @@ def test_nothing_else_is_written_over_and_no_other_pi_is_made_up(desk: Desk, far
     assert "It was left as it is" in done.stderr
     done = desk.type("loomio-pi", "report", "--host", "other")
     assert done.code == 1
-    assert "There is no Pi other in the settings (hosts: loomio)" in done.stderr
+    assert "pi.yml (hosts: loomio). Nothing was done." in done.stderr
     assert not far.log.exists()
 
 

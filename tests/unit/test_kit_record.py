@@ -41,7 +41,7 @@ def settings(text: str = DRIVE) -> Settings:
 
 def secrets(**values: object) -> Secrets:
     changes = {tuple(name.split("__")): value for name, value in values.items()}
-    return checked(with_values(TEXT, changes), "x")  # type: ignore[arg-type]
+    return checked(with_values(TEXT, changes), "x")
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_a_missing_settings_file(desk: Desk) -> None:
     the_one_line(
         *pi(desk),
         f"The settings file {desk.folder}/pi.yml is not there. Copy inventories/pi.example.yml to it and "
-        "fill it in, or name another file in LOOMIO_PI_SETTINGS.",
+        "fill it in (loomio-pi init does that with you), or name another file in LOOMIO_PI_SETTINGS.",
     )
 
 

@@ -14,6 +14,7 @@ from deploys.steps import agent_config, docker, environment, schedule
 from deploys.steps.paths import AGENT_PACKAGE
 from deploys.steps.preflight import Target
 from inventories import hosts
+from inventories.secrets import Secrets
 from inventories.settings import Settings
 from inventories.validation import known_keys
 from loomio_backup import config as agent
@@ -31,6 +32,7 @@ OTHERS: dict[str, Any] = {
     "hosts.*.user": "admin",
     "hosts.*.ssh_key": "pi.yml",
     "hosts.*.known_hosts": "known_hosts",
+    "hosts.*.settings": {"timezone": "Europe/Paris"},
     "timezone": "Europe/Berlin",
     "docker.source": "debian",
     "docker.apt_url": "https://mirror.example.org/docker",
@@ -98,11 +100,11 @@ OTHERS: dict[str, Any] = {
 RULES = ("hourly", "daily", "weekly", "monthly", "yearly", "days", "space_limit")
 for _store in ("local", "drive"):
     OTHERS |= {f"backup.{_store}.retention.{rule}": OTHERS[f"backup.retention.{rule}"] for rule in RULES}
-#: What only the operator's machine needs: the verb that reads it.
+#: What only the operator's machine needs: the test that goes through the verb, and would not pass without.
 OPERATOR_ONLY = {
-    "backup.drive.auth_uri": "authorize",
-    "backup.drive.device_uri": "authorize",
-    "pull.directory": "pull",
+    "backup.drive.auth_uri": "test_console_authorize.py",
+    "backup.drive.device_uri": "test_console_authorize.py",
+    "pull.directory": "test_console_pull.py",
 }
 BASE = {"backup": {"drive": {}}, "stack": {"smtp": {"server": "mail.example.org", "username": "me"}}}
 
@@ -119,10 +121,10 @@ def nested(path: str, value: Any) -> dict[str, Any]:
     return value  # type: ignore[no-any-return]
 
 
-def everything(folder: Path, **more: Any) -> dict[str, str]:
-    """All that the settings lead to, as text, by what it is."""
+def everything(folder: Path, secrets: Secrets | None = None, **more: Any) -> dict[str, str]:
+    """All that settings and secrets lead to, as text, by what it is."""
     settings = desk.settings(folder, **desk.merged(BASE, more))
-    secrets = SECRETS
+    secrets = secrets or SECRETS
     target = Target(desk.HOST, settings, secrets, FRESH, {})
     return {
         "reached": repr(hosts._ssh(settings.hosts[desk.HOST])),
@@ -146,6 +148,12 @@ SECRETS = desk.secrets(
 
 def test_the_table_has_every_setting() -> None:
     assert sorted([*OTHERS, *OPERATOR_ONLY]) == sorted(leaves(Settings))
+
+
+@pytest.mark.parametrize("key", OPERATOR_ONLY)
+def test_what_only_the_operator_s_machine_needs_is_used_there(key: str) -> None:
+    text = (Path(__file__).parent / OPERATOR_ONLY[key]).read_text()
+    assert f"{key.rpartition('.')[2]}:" in text
 
 
 @pytest.mark.parametrize("key", OTHERS)

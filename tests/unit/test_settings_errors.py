@@ -378,10 +378,41 @@ CASES = [
         "  '@docker/x':\n",
         "pi.yml:1: hosts has '@docker/x', which is not a usable name (letters, digits, dots and dashes).",
     ),
+    # One of several Pis.
+    (
+        "  loomio:\n",
+        "  other: {address: 192.168.1.20}\n  loomio:\n",
+        "pi.yml:4: hosts.loomio.address is the same as of other (192.168.1.20, port 22); each Pi has an "
+        "address of its own.",
+    ),
     (
         "  loomio:\n",
         "  other: {address: a}\n  loomio:\n",
-        "pi.yml:1: hosts names 2 Pis; use one settings file per Pi, and LOOMIO_PI_SETTINGS to choose one.",
+        "pi.yml:3: hosts.loomio.settings.stack.canonical_host is the same as of other (loomio.example.org); "
+        "each Loomio is reached under a name of its own.",
+    ),
+    (
+        "  loomio:\n",
+        "  other: {address: a, settings: {stack: {canonical_host: b, site: x}}}\n  loomio:\n",
+        "pi.yml:2: hosts.other.settings.stack.site is not a known key; did you mean "
+        "hosts.other.settings.stack.site_name?",
+    ),
+    (
+        "  loomio:\n",
+        "  other: {address: a, settings: {timezone: Mars}}\n  loomio:\n",
+        "pi.yml:2: hosts.other.settings.timezone: 'Mars' is not a time zone; expected: a name of the time "
+        "zone database, such as Etc/UTC or Europe/Berlin.",
+    ),
+    (
+        "  loomio:\n",
+        "  other: {address: a, settings: {hosts: {}}}\n  loomio:\n",
+        "pi.yml:2: hosts.other.settings.hosts is not possible here; what is said about a Pi itself, such as "
+        "its address, stands below hosts.other.",
+    ),
+    (
+        "  ref: v1.2.3\n",
+        "  site_name: x\nhosts2:\n",
+        "pi.yml:8: hosts2 is not a known key; did you mean hosts?",
     ),
     # YAML itself.
     (

@@ -10,7 +10,7 @@ from pyinfra.facts.deb import DebPackages
 from .reasons import because
 
 # cloud-init and unattended upgrades hold apt's locks on a freshly flashed Pi: wait instead of failing.
-_APT = (
+APT = (
     "DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600 "
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 )
@@ -20,7 +20,7 @@ _UPDATE = (
     "stamp=/run/loomio-apt-updated; "
     'test -n "$(find $stamp -mmin -15 2>/dev/null)" && '
     'test -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer $stamp 2>/dev/null)" || '
-    f"{{ {_APT} update && touch $stamp; }}"
+    f"{{ {APT} update && touch $stamp; }}"
 )
 
 
@@ -34,4 +34,4 @@ def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         return
     because(f"not installed: {', '.join(missing)}")
     yield StringCommand(_UPDATE)
-    yield StringCommand(f"{_APT} install --no-install-recommends {' '.join(missing)}")
+    yield StringCommand(f"{APT} install --no-install-recommends {' '.join(missing)}")

@@ -19,10 +19,11 @@ from deploys.steps import (
     recovery_report,
     schedule,
     stack,
+    stack_access,
+    stack_parts,
     system,
     version,
 )
-from deploys.steps.paths import KEEP_SERVICES
 
 clock = recovery_report.start_clock()
 asked = preflight.check(host)
@@ -36,19 +37,22 @@ docker.install(target=target)
 agent.install(target=target)
 agent.configure(target=target)
 copy.bring(target=target, objects=brought)
+stack_access.place(target=target)
+stack_parts.tokens(target=target)
 stack.place(target=target)
 if not recovery.taken_up(host):
     choice.take_version(choice=chosen, place=not recovery.replace_wanted(host))
     choice.fetch_app(choice=chosen)
 stack.fetch(target=target)
 choice.check_database(choice=chosen)
-stack.start(target=target, services=KEEP_SERVICES)
+stack.start(target=target, services=target.settings.stack.layout.keep_services)
 monitoring.place(target=target)
 schedule.place(target=target)
 recovery.restore(host=host, target=target)
 choice.settle_version(choice=chosen)
 stack.start(target=target)
 recovery.verify(target=target)
+stack_parts.chores_of(choice=chosen, target=target)
 schedule.enable()
 recovery_report.report(target=target, choice=chosen, clock=clock)
 # Last: whatever a store has to say, the data is back, and what can be backed up will be.

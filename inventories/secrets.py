@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from inventories import checks
+from inventories import checks, git_server
 from inventories.secrets_file import decrypted
 from inventories.settings import Settings, display
 from inventories.validation import SettingsError, validated
@@ -73,6 +74,16 @@ def _web_address(secret: SecretStr) -> SecretStr:
 def _apprise(secret: SecretStr) -> SecretStr:
     if not re.match(r"[A-Za-z0-9]+://\S", _one_line(secret).get_secret_value()):
         raise ValueError("is not an address of Apprise's kind")
+    return secret
+
+
+def _deploy_key(secret: SecretStr) -> SecretStr:
+    try:
+        load_ssh_private_key(secret.get_secret_value().encode(), password=None)
+    except TypeError:
+        raise ValueError("is locked with a passphrase, which nobody could type on the Pi") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("is not the private half of an SSH key") from None
     return secret
 
 
@@ -170,6 +181,15 @@ class App(Group):
         return self
 
 
+class StackSecrets(Group):
+    """What the stack needs beside Loomio's own secrets."""
+
+    deploy_key: Annotated[SecretStr, AfterValidator(_deploy_key), BeforeValidator(_secret)] | None = Field(
+        default=None, description="the private half of an SSH key without passphrase, all of its lines"
+    )
+    tunnel_token: OneLine | None = Field(default=None, description="the token of the Cloudflare tunnel")
+
+
 class Drive(Group):
     """Access to Google Drive."""
 
@@ -252,6 +272,9 @@ class Secrets(Group):
 
     encryption: Encryption = Field(description="the keys of the backups: identity, signing_key")
     app: App = Field(description="Loomio's own secrets: postgres_password, devise_secret …")
+    stack: StackSecrets = Field(
+        default=StackSecrets(), description="the stack's own: deploy_key, tunnel_token"
+    )
     drive: Drive = Field(default=Drive(), description="access to Google Drive: credentials")
     alerts: Alerts = Field(default=Alerts(), description="where alerts go: urls, ping_url, smtp")
     hosts: dict[str, HostSecrets] = Field(
@@ -292,4 +315,15 @@ def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:
     if settings.stack.smtp and settings.stack.smtp.username and secrets.app.smtp_password is None:
         raise SettingsError(
             f"{shown}: app.smtp_password is missing, and the settings have stack.smtp.username. {mend}"
+        )
+    if settings.stack.parts.tunnel and secrets.stack.tunnel_token is None:
+        raise SettingsError(
+            f"{shown}: stack.tunnel_token is missing, and the settings have stack.parts.tunnel turned on. "
+            f"{mend}"
+        )
+    if secrets.stack.deploy_key and not git_server.over_ssh(settings.stack.repository):
+        raise SettingsError(
+            f"{shown}: stack.deploy_key is there, and the settings' stack.repository is no address over SSH, "
+            "where it could be used. Name the repository as git@SERVER:OWNER/NAME.git in the settings, or "
+            "take the key out with: loomio-pi secrets edit"
         )

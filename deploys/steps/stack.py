@@ -6,8 +6,8 @@ from pyinfra.operations import files
 from deploys.operations.compose import compose_pull, compose_up, wait_healthy
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.secret_file import secret_file
-from deploys.steps import environment
-from deploys.steps.paths import COMPOSE_RECORD, PROJECT
+from deploys.steps import environment, git_ssh
+from deploys.steps.paths import COMPOSE_RECORD
 from deploys.steps.preflight import Target
 
 
@@ -28,6 +28,7 @@ def place(target: Target) -> None:
         directory=stack.directory,
         repository=stack.repository,
         ref=stack.ref,
+        ssh=git_ssh.command(target.settings, target.secrets),
         _sudo=False,
     )
     secret_file(
@@ -48,7 +49,7 @@ def fetch(target: Target) -> None:
     compose_pull(
         name="Fetch the images",
         directory=target.settings.stack.directory,
-        project=PROJECT,
+        project=target.settings.stack.layout.project,
         record=COMPOSE_RECORD,
         _retries=2,
         _retry_delay=10,
@@ -63,14 +64,14 @@ def start(target: Target, services: tuple[str, ...] = ()) -> None:
     compose_up(
         name=f"Start {what}",
         directory=directory,
-        project=PROJECT,
+        project=target.settings.stack.layout.project,
         record=COMPOSE_RECORD,
         services=services,
     )
     wait_healthy(
         name=f"Wait until healthy: {what}",
         directory=directory,
-        project=PROJECT,
+        project=target.settings.stack.layout.project,
         record=COMPOSE_RECORD,
         services=services,
     )

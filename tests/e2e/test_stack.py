@@ -1,6 +1,6 @@
 """Stacks of all kinds on one Pi, one after the other: a repository that is not ours, in the older guide's
-layout, set up, backed up and restored; then ours, private, by digest, with every optional part; then with most
-of them turned off again.
+layout, set up, backed up and restored; then ours, private, by digest, with every optional part; then with
+most of them turned off again.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +57,7 @@ class Lab:
         else:
             remove(self.name)
 
-    def offer_parts(self, parts: Sequence[str]) -> None:
+    def offer_parts(self, parts: Iterable[str]) -> None:
         """Put the images of these optional parts into the registry."""
         for part in parts:
             self.cloud.push(images.part_image(part), images.PART_IMAGES[part])

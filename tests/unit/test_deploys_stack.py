@@ -237,7 +237,7 @@ def test_the_agent_is_told_what_another_repository_calls_things(tmp_path: Path) 
         "volumes": {"uploads": "app-data"},
         "compose_file": "compose.yml",
     }
-    stack = {"layout": layout, "subdirectory": ".", "directory": "/opt/guide"}
+    stack: dict[str, object] = {"layout": layout, "subdirectory": ".", "directory": "/opt/guide"}
     settings = desk.settings(tmp_path, stack=stack)
     config = agent_config.build(settings, desk.secrets(), desk.HOST)
     assert (config.project, config.app_service, config.cache_service) == ("guide", "web", "valkey")

@@ -17,7 +17,7 @@ import yaml
 from deploys.steps.paths import DEPLOY_KEY, GIT_KNOWN_HOSTS, HOURLY_SERVICE, HOURLY_TIMER, TUNNEL_TOKEN
 from inventories.stack_settings import Parts
 from tests.lab import cloud, images
-from tests.lab.combinations import TUNNEL_TOKEN as TOKEN
+from tests.lab.combinations import new_token
 from tests.lab.docker import REPOSITORY, wait_until
 from tests.lab.drill import operator as desk
 from tests.lab.drill.editor import merge
@@ -42,7 +42,7 @@ LAYOUT = {
 }
 CLONE = "/opt/loomio-pi-stack"
 OLD_IMAGE = "loomio/loomio:3.0.9"
-ANOTHER_TOKEN = TOKEN.replace("tunnel", "newer")
+TOKEN, ANOTHER_TOKEN = new_token(), new_token()[:-7]
 
 
 @dataclass

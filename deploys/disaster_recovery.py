@@ -19,10 +19,11 @@ from deploys.steps import (
     recovery_report,
     schedule,
     stack,
+    stack_access,
+    stack_parts,
     system,
     version,
 )
-from deploys.steps.paths import KEEP_SERVICES
 
 clock = recovery_report.start_clock()
 asked = preflight.check(host)
@@ -36,6 +37,8 @@ agent.begin()
 docker.install(target=target)
 stack.begin_fetch(target=target)
 agent.configure(target=target)
+stack_access.place(target=target)
+stack_parts.tokens(target=target)
 stack.place(target=target)
 monitoring.place(target=target)
 schedule.place(target=target)
@@ -47,11 +50,12 @@ if not recovery.taken_up(host):
 docker.check_images(target=target)
 stack.fetch(target=target)
 choice.check_database(choice=chosen)
-stack.start(target=target, services=KEEP_SERVICES)
+stack.start(target=target, services=target.settings.stack.layout.keep_services)
 recovery.restore(host=host, target=target)
 choice.settle_version(choice=chosen)
 stack.start(target=target)
 recovery.verify(target=target)
+stack_parts.chores_of(choice=chosen, target=target)
 schedule.enable()
 recovery_report.report(target=target, choice=chosen, clock=clock)
 # Last: whatever a store has to say, the data is back, and what can be backed up will be.

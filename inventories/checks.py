@@ -93,6 +93,26 @@ def repository(text: str) -> str:
     return text
 
 
+def image(text: str) -> str:
+    word(text)
+    # As Docker has it: registry and path, a tag, a digest.
+    if not re.fullmatch(r"[a-z0-9][\w.:/-]*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?", text):
+        raise ValueError("is not the name of an image")
+    return text
+
+
+def name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
+        raise ValueError("is not a name (letters, digits, dots, dashes and underscores)")
+    return text
+
+
+def host_key(text: str) -> str:
+    if not re.fullmatch(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) AAAA[A-Za-z0-9+/]+=*", text):
+        raise ValueError("is not the public key of an SSH server")
+    return text
+
+
 def local_path(value: Any, info: ValidationInfo) -> Any:
     """Paths on the operator's machine; relative ones mean: beside the settings file."""
     if not isinstance(value, str):
@@ -178,6 +198,9 @@ def _measured(value: Any, units: dict[str, int], complaint: str) -> int | None:
 Text = Annotated[str, AfterValidator(one_line)]
 Cron = Annotated[str, AfterValidator(cron)]
 Word = Annotated[str, AfterValidator(word)]
+Image = Annotated[str, AfterValidator(image)]
+Name = Annotated[str, AfterValidator(name)]
+HostKey = Annotated[str, AfterValidator(host_key)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
 LocalPath = Annotated[Path, BeforeValidator(local_path)]
 ExistingFile = Annotated[Path, AfterValidator(existing), BeforeValidator(local_path)]

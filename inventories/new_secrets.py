@@ -75,6 +75,13 @@ app:
   # The password that belongs to stack.smtp.username in the settings.
   smtp_password:
 
+# Only where the settings ask for them.
+stack:
+  # For a private repository: the private half of an SSH key without passphrase, all of its lines, after |
+  deploy_key:
+  # For stack.parts.tunnel: the token that Cloudflare shows for the tunnel.
+  tunnel_token:
+
 drive:
   # Access to Google Drive: paste the whole JSON (authorized user or service account) after the colon, such as
   # {{"type": "authorized_user", "client_id": "…", "client_secret": "…", "refresh_token": "…"}}

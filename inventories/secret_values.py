@@ -5,6 +5,8 @@ import binascii
 import re
 from typing import Annotated, Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from inventories import checks
@@ -61,6 +63,16 @@ def _apprise(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _deploy_key(secret: SecretStr) -> SecretStr:
+    try:
+        load_ssh_private_key(secret.get_secret_value().encode(), password=None)
+    except TypeError:
+        raise ValueError("is locked with a passphrase, which nobody could type on the Pi") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("is not the private half of an SSH key") from None
+    return secret
+
+
 def unpadded(text: str) -> bytes:
     """The bytes of url-safe base64, with or without padding; nothing for what is none."""
     try:
@@ -71,6 +83,7 @@ def unpadded(text: str) -> bytes:
         return b""
 
 
+DeployKey = Annotated[SecretStr, AfterValidator(_deploy_key), BeforeValidator(_secret)]
 OneLine = Annotated[SecretStr, AfterValidator(_one_line), BeforeValidator(_secret)]
 Identity = Annotated[SecretStr, AfterValidator(_identity), BeforeValidator(_secret)]
 SigningKey = Annotated[SecretStr, AfterValidator(_signing_key), BeforeValidator(_secret)]

@@ -15,10 +15,11 @@ from pydantic import (
     model_validator,
 )
 
-from inventories import checks
+from inventories import checks, git_server
 from inventories.overrides import laid_over
 from inventories.secret_values import (
     Apprise,
+    DeployKey,
     Identity,
     OneLine,
     PublicKey,
@@ -33,7 +34,7 @@ from loomio_backup.encryption import keyring
 from loomio_backup.errors import CryptoError
 
 #: What a Pi can have for itself.
-_GROUPS = ("encryption", "app", "drive", "alerts")
+_GROUPS = ("encryption", "app", "stack", "drive", "alerts")
 
 
 class Group(BaseModel):
@@ -112,6 +113,15 @@ class App(Group):
         if key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) != public:
             raise ValueError("has a vapid_public_key that does not belong to vapid_private_key")
         return self
+
+
+class StackSecrets(Group):
+    """What the stack needs beside Loomio's own secrets."""
+
+    deploy_key: DeployKey | None = Field(
+        default=None, description="the private half of an SSH key without passphrase, all of its lines"
+    )
+    tunnel_token: OneLine | None = Field(default=None, description="the token of the Cloudflare tunnel")
 
 
 class Drive(Group):
@@ -202,6 +212,9 @@ class Secrets(Group):
 
     encryption: Encryption = Field(description="the keys of the backups: identity, signing_key")
     app: App = Field(description="Loomio's own secrets: postgres_password, devise_secret …")
+    stack: StackSecrets = Field(
+        default=StackSecrets(), description="the stack's own: deploy_key, tunnel_token"
+    )
     drive: Drive = Field(default=Drive(), description="access to Google Drive: credentials")
     alerts: Alerts = Field(default=Alerts(), description="where alerts go: urls, ping_url, smtp")
     hosts: dict[str, HostSecrets] = Field(
@@ -286,4 +299,15 @@ def check_together(settings: Settings, secrets: Secrets, shown: str) -> None:
     if settings.stack.smtp and settings.stack.smtp.username and secrets.app.smtp_password is None:
         raise SettingsError(
             f"{shown}: app.smtp_password is missing, and the settings have stack.smtp.username. {mend}"
+        )
+    if settings.stack.parts.tunnel and secrets.stack.tunnel_token is None:
+        raise SettingsError(
+            f"{shown}: stack.tunnel_token is missing, and the settings have stack.parts.tunnel turned on. "
+            f"{mend}"
+        )
+    if secrets.stack.deploy_key and not git_server.over_ssh(settings.stack.repository):
+        raise SettingsError(
+            f"{shown}: stack.deploy_key is there, and the settings' stack.repository is no address over SSH, "
+            "where it could be used. Name the repository as git@SERVER:OWNER/NAME.git in the settings, or "
+            "take the key out with: loomio-pi secrets edit"
         )

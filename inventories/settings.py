@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from inventories import checks, several
+from inventories import checks, git_server, several
 from inventories.backup_settings import BackupSettings, EncryptionSettings, MonitoringSettings
-from inventories.checks import ExistingFile, LocalPath, PiDirectory, Port, Text, WebAddress, Word
+from inventories.checks import ExistingFile, LocalPath, Name, PiDirectory, Port, Text, WebAddress, Word
 from inventories.group import Group
 from inventories.overrides import laid_over
-from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
+from inventories.stack_settings import HostKeys, Images, Layout, Parts
 from inventories.system_settings import DockerData, Size, SystemSettings
+from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_FILE = ROOT / "inventories" / "pi.yml"
@@ -37,8 +38,9 @@ _SECRET_NAMES = frozenset(
 )
 #: What deploys and agent rely on: another value would send backups and restores to the wrong place.
 _STRUCTURAL_NAMES = frozenset(
-    "COMPOSE_FILE COMPOSE_PROJECT_NAME LOOMIO_ENV_FILE LOOMIO_IMAGE POSTGRES_IMAGE REDIS_IMAGE "
-    "POSTGRES_DB POSTGRES_USER".split()
+    "COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME LOOMIO_ENV_FILE LOOMIO_IMAGE POSTGRES_IMAGE "
+    "REDIS_IMAGE TUNNEL_IMAGE TUNNEL_TOKEN_FILE TUNNEL_TOKEN_MARK NETDATA_IMAGE ADMINER_IMAGE CHANNELS_IMAGE "
+    "MAIL_IN_IMAGE METRICS_DIRECTORY POSTGRES_DB POSTGRES_USER".split()
 )
 
 
@@ -95,14 +97,6 @@ class DockerSettings(Group):
     )
 
 
-class Images(Group):
-    """Container images."""
-
-    loomio: Word = Field(default="loomio/loomio:3.5", description="name and tag of the Loomio image")
-    postgres: Word = Field(default="postgres:17", description="name and tag of the PostgreSQL image")
-    redis: Word = Field(default="redis:8", description="name and tag of the Redis image")
-
-
 class Smtp(Group):
     """How Loomio sends mail; the password is in the secrets file."""
 
@@ -122,6 +116,10 @@ class StackSettings(Group):
         description="address of the git repository that the Pi clones, such as https://github.com/you/loomio-pi-stack.git"
     )
     ref: Word = Field(description="the tag, branch or commit to check out; a tag or commit is best")
+    host_keys: HostKeys = Field(
+        default_factory=list,
+        description="a list of the git server's public keys, such as ['ssh-ed25519 AAAA…']",
+    )
     subdirectory: Annotated[str, AfterValidator(checks.subdirectory)] = Field(
         default="files/stack", description="path of the compose file's directory inside the repository"
     )
@@ -139,12 +137,31 @@ class StackSettings(Group):
     images: Images = Field(
         default=Images(), description="loomio, postgres and redis, each with name and tag of an image"
     )
+    parts: Parts = Field(default=Parts(), description="the optional parts, each true or false")
+    profiles: list[Name] = Field(
+        default_factory=list, description="a list of more profiles of the compose file to turn on"
+    )
+    data_checksums: bool = Field(
+        default=True, description="true (a new database notices damaged pages) or false"
+    )
+    hourly_tasks: bool | None = Field(
+        default=None, description="true, false, or empty to go by the version of the Loomio image"
+    )
+    layout: Layout = Field(
+        default=Layout(), description="what another repository calls its services, volumes and database"
+    )
     environment: dict[str, str] = Field(
         default_factory=dict, description="more variables for Loomio's .env, as NAME: value"
     )
     smtp: Annotated[Smtp | None, BeforeValidator(checks.off)] = Field(
         default=None, description="server, port, username …, or off"
     )
+
+    @model_validator(mode="after")
+    def _known_server(self) -> "StackSettings":
+        if problem := git_server.unknown(self.repository, self.host_keys):
+            raise ValueError(problem)
+        return self
 
     @field_validator("environment", mode="after")
     @classmethod

@@ -13,7 +13,7 @@ from deploys.facts.machine import ClockFact, Machine, MachineFact
 from deploys.facts.systemd import UnitsFact
 from deploys.facts.web import WebStatusFact
 from deploys.steps import preflight, verification
-from deploys.steps.paths import COMPOSE_RECORD, PROJECT, TIMERS, WEB_URL
+from deploys.steps.paths import COMPOSE_RECORD, TIMERS
 from inventories.settings import Host
 from loomio_backup.errors import StoreError
 
@@ -122,16 +122,18 @@ def _stack(operator: Operator, pi: PiConnection, machine: Machine) -> Iterator[F
         yield problem("Docker does not run", "on the Pi: sudo systemctl status docker")
         return
     yield well("Docker runs")
+    layout = operator.settings.stack.layout
     state = pi.asked(
         "looking at the stack",
         ComposeStateFact(),
         directory=operator.settings.stack.directory,
-        project=PROJECT,
+        project=layout.project,
         record=COMPOSE_RECORD,
     )
     wrong = verification.stack_problems(state)
     if not wrong:
-        wrong = verification.web_problems(pi.asked("looking at the web", WebStatusFact(), url=WEB_URL))
+        web = pi.asked("looking at the web", WebStatusFact(), url=layout.web_url)
+        wrong = verification.web_problems(web, layout.web_url)
     for sentence in wrong:
         yield problem(sentence.removesuffix("."))
     if state is None:

@@ -28,7 +28,8 @@ _OPTIONAL = frozenset({"SMTP_PASSWORD"})
 
 LOST = (
     "the signing key (a new one is made, and what the former one signed is still believed), access to "
-    "alerts, the sudo password and the older scripts' passphrase. Put in what you "
+    "alerts, the sudo password, the deploy key, the tunnel's token and the older scripts' passphrase. Put in "
+    "what you "
     "need with: loomio-pi secrets edit"
 )
 """What only the secrets file had, for people."""

@@ -89,6 +89,10 @@ class ComposeState:
             if not self.of(name) or not all(one.status in ("running", "restarting") for one in self.of(name))
         )
 
+    def surplus(self) -> list[str]:
+        """Services that have containers and are not (or no longer) turned on."""
+        return sorted({container.service for container in self.containers} - set(self.services))
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that another `up` would look at: configuration, images, containers."""
         containers = sorted(f"{one.service} {one.config_hash} {one.image}" for one in self.containers)

@@ -8,7 +8,7 @@ from pyinfra.api.facts import FactBase
 # %REF% is resolved as a tag first: a pinned tag needs no network, and a branch of the same name does not hide
 # it.
 _SCRIPT = r"""
-export LC_ALL=C GIT_TERMINAL_PROMPT=0
+export LC_ALL=C GIT_TERMINAL_PROMPT=0%SSH%
 command -v git >/dev/null || { echo state absent; exit 0; }
 test -d %DIR%/.git || {
   test -d %DIR% && test -n "$(ls -A %DIR% | grep -vx '\.env' | head -n 1)" && { echo state foreign; exit 0; }
@@ -56,16 +56,18 @@ class Checkout:
 
 class CheckoutFact(FactBase[Checkout]):
     """The Checkout of `directory`, for a tag, branch or commit `ref` of `repository`. Run as the owner, not
-    as root.
+    as root. `ssh` is the command that reaches the repository over SSH, if it is to be another than git's own.
     """
 
     @staticmethod
     def default() -> Checkout:
         return Checkout("absent")
 
-    def command(self, directory: str, repository: str, ref: str) -> str:
+    def command(self, directory: str, repository: str, ref: str, ssh: str = "") -> str:
+        over_ssh = f" GIT_SSH_COMMAND={shlex.quote(ssh)}" if ssh else ""
         return (
-            _SCRIPT.replace("%DIR%", shlex.quote(directory))
+            _SCRIPT.replace("%SSH%", over_ssh)
+            .replace("%DIR%", shlex.quote(directory))
             .replace("%URL%", shlex.quote(repository))
             .replace("%TAG%", shlex.quote(f"refs/tags/{ref}^{{commit}}"))
             .replace("%COMMIT%", shlex.quote(f"{ref}^{{commit}}"))

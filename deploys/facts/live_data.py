@@ -25,7 +25,7 @@ command -v docker >/dev/null || { echo none; exit 0; }
 docker info >/dev/null 2>&1 || { echo unknown the Docker engine does not run; exit 0; }
 docker volume inspect %VOLUME% >/dev/null 2>&1 || { echo none; exit 0; }
 container=$(docker ps --quiet --filter label=com.docker.compose.project=%PROJECT% \
-  --filter label=com.docker.compose.service=db)
+  --filter label=com.docker.compose.service=%SERVICE%)
 test -n "$container" || { echo unknown the database does not run; exit 0; }
 tables=$(docker exec "$container" \
   sh -c 'exec psql -XAtq -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$1"' psql %QUERY% 2>&1)
@@ -49,15 +49,18 @@ class LiveData:
 
 
 class LiveDataFact(FactBase[LiveData]):
-    """The LiveData of a Compose project. Needs root."""
+    """The LiveData of a Compose project: `service` runs the database, `volume` (its full name) holds it.
+    Needs root.
+    """
 
     @staticmethod
     def default() -> LiveData:
         return LiveData("unknown", reason="nothing answered")
 
-    def command(self, project: str) -> str:
+    def command(self, project: str, service: str, volume: str) -> str:
         return (
-            _SCRIPT.replace("%VOLUME%", shlex.quote(f"{project}_db-data"))
+            _SCRIPT.replace("%VOLUME%", shlex.quote(volume))
+            .replace("%SERVICE%", shlex.quote(service))
             .replace("%PROJECT%", shlex.quote(project))
             .replace("%QUERY%", shlex.quote(" ".join(_QUERY.replace("%BOOKKEEPING%", BOOKKEEPING).split())))
         )

@@ -70,6 +70,9 @@ def compose_up(
     )
     if services:
         return
+    for service in found.surplus() if found else ():
+        # To Compose the service of a profile that is off is no orphan.
+        yield StringCommand(_removal(project, service))
     arguments = own_arguments(host)
 
     def keep(state: State, host: Host) -> bool:
@@ -86,15 +89,33 @@ def compose_up(
     yield FunctionCommand(keep, (), {})
 
 
+def _removal(project: str, service: str) -> str:
+    labels = f"--filter label=com.docker.compose.project={project} --filter label=com.docker.compose.service="
+    containers = f"$(docker ps --all --quiet {labels}{shlex.quote(service)})"
+    return f'for container in {containers}; do docker stop "$container" && docker rm "$container"; done'
+
+
 def _difference(found: ComposeState | None, services: tuple[str, ...]) -> str:
     if found is None:
         return "Docker does not run, or the stack is not there"
     absent = found.absent(services or None)
     if absent:
         return f"no running container: {', '.join(absent)}"
+    if found.surplus():
+        return f"turned off, and still there: {', '.join(found.surplus())}"
     if not found.applied:
         return "it is not known from what the containers were brought up"
     return "the configuration (.env, compose files), an image or a container has changed since the last up"
+
+
+@operation()
+def restarted_if_there(project: str, service: str) -> Generator[StringCommand, None, None]:
+    """Restart the container of a service, unless it has none."""
+    labels = f"--filter label=com.docker.compose.project={project} --filter label=com.docker.compose.service="
+    yield StringCommand(
+        f"for container in $(docker ps --quiet {labels}{shlex.quote(service)}); do "
+        'docker restart "$container"; done'
+    )
 
 
 @operation()

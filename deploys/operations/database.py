@@ -21,7 +21,7 @@ from .reasons import because
 _SHELL = r"""
 container() {
   docker ps --all --quiet --filter label=com.docker.compose.project=%PROJECT% \
-    --filter label=com.docker.compose.service=db --filter label=com.docker.compose.oneoff=False
+    --filter label=com.docker.compose.service=%SERVICE% --filter label=com.docker.compose.oneoff=False
 }
 lets_in() {
   docker exec "$(container)" sh -c 'PGPASSWORD="$POSTGRES_PASSWORD" exec psql -XAtq -h "$(hostname -i)" \
@@ -61,44 +61,45 @@ _SECONDS = 120
 
 
 @operation()
-def database_begun(project: str, marker: str) -> Generator[StringCommand, None, None]:
+def database_begun(
+    project: str, service: str, volume: str, marker: str
+) -> Generator[StringCommand, None, None]:
     """Before the database server is started: note that its first start begins, or put aside what is left of
     one that was interrupted.
     """
-    if host.get_fact(DatabaseDueFact, volume=_volume(project), marker=marker):
+    if host.get_fact(DatabaseDueFact, volume=volume, marker=marker):
         because("the database was never seen to let anybody in")
-        yield StringCommand(prepare_script(project, marker))
+        yield StringCommand(prepare_script(project, service, volume, marker))
     else:
         host.noop("the database is made")
 
 
 @operation()
-def database_made(project: str, marker: str) -> Generator[StringCommand, None, None]:
+def database_made(
+    project: str, service: str, volume: str, marker: str
+) -> Generator[StringCommand, None, None]:
     """Once it is healthy: it lets the app in, so its first start is behind it."""
-    if host.get_fact(DatabaseDueFact, volume=_volume(project), marker=marker):
-        yield StringCommand(made_script(project, marker))
+    if host.get_fact(DatabaseDueFact, volume=volume, marker=marker):
+        yield StringCommand(made_script(project, service, volume, marker))
     else:
         host.noop("the database is made")
 
 
-def _volume(project: str) -> str:
-    return f"{project}_db-data"
-
-
-def prepare_script(project: str, marker: str, seconds: int = _SECONDS) -> str:
+def prepare_script(project: str, service: str, volume: str, marker: str, seconds: int = _SECONDS) -> str:
     """Shell that does what `database_begun` says; a server that starts is waited for so long."""
-    return _filled(_PREPARE, project, marker, seconds)
+    return _filled(_PREPARE, project, service, volume, marker, seconds)
 
 
-def made_script(project: str, marker: str, seconds: int = _SECONDS) -> str:
+def made_script(project: str, service: str, volume: str, marker: str, seconds: int = _SECONDS) -> str:
     """Shell that does what `database_made` says."""
-    return _filled(_MADE, project, marker, seconds)
+    return _filled(_MADE, project, service, volume, marker, seconds)
 
 
-def _filled(script: str, project: str, marker: str, seconds: int) -> str:
+def _filled(script: str, project: str, service: str, volume: str, marker: str, seconds: int) -> str:
     values = {
         "PROJECT": project,
-        "VOLUME": _volume(project),
+        "SERVICE": service,
+        "VOLUME": volume,
         "MARKER": marker,
         "FOLDER": str(PurePosixPath(marker).parent),
         "SECONDS": str(seconds),

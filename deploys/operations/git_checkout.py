@@ -17,13 +17,16 @@ _GIT = "GIT_TERMINAL_PROMPT=0 git -c advice.detachedHead=false"
 
 
 @operation()
-def git_checkout(directory: str, repository: str, ref: str) -> Generator[StringCommand, None, None]:
+def git_checkout(
+    directory: str, repository: str, ref: str, ssh: str = ""
+) -> Generator[StringCommand, None, None]:
     """Make `directory` (which exists) a clone of `repository` at the tag, branch or commit `ref`.
 
-    Run as the owner of the directory. Raises OperationError, and touches nothing, where there is an
+    Run as the owner of the directory. `ssh` is the command that reaches the repository over SSH, if it is to
+    be another than git's own. Raises OperationError, and touches nothing, where there is an
     `objection`.
     """
-    checkout = host.get_fact(CheckoutFact, directory=directory, repository=repository, ref=ref)
+    checkout = host.get_fact(CheckoutFact, directory=directory, repository=repository, ref=ref, ssh=ssh)
     problem = objection(checkout, directory, repository)
     if problem:
         raise OperationError(f"{host.name}: {problem}")
@@ -36,7 +39,7 @@ def git_checkout(directory: str, repository: str, ref: str) -> Generator[StringC
             host.noop(f"{directory} is at {ref} ({checkout.head[:12]})")
         return
     because(_difference(checkout, directory, repository, ref))
-    yield StringCommand(_script(directory, repository, ref))
+    yield StringCommand(_script(directory, repository, ref, ssh))
 
 
 def objection(checkout: Checkout, directory: str, repository: str) -> str | None:
@@ -81,7 +84,7 @@ def _public(address: str) -> str:
     return re.sub(r"//[^/@]*@", "//", address) or "nothing"
 
 
-def _script(directory: str, repository: str, ref: str) -> str:
+def _script(directory: str, repository: str, ref: str, ssh: str) -> str:
     url = shlex.quote(repository)
     unknown = f"{ref} is no tag, branch or commit of {repository}: correct stack.ref in the settings."
     # A tag first: a pinned tag wins over a branch of the same name. Can be run again after any interruption.
@@ -91,6 +94,8 @@ def _script(directory: str, repository: str, ref: str) -> str:
     return (
         f"cd {shlex.quote(directory)} && git init --quiet && "
         f"(git config remote.origin.url {url} || git remote add origin {url}) && "
+        # In the clone, so that people who fetch there by hand need not know: for this repository alone.
+        f"{_ssh_setting(ssh)} && "
         f"git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' && "
         f"{_GIT} fetch --quiet --tags origin && "
         f"for candidate in {candidates}; do "
@@ -99,6 +104,12 @@ def _script(directory: str, repository: str, ref: str) -> str:
         f"echo {shlex.quote(unknown)} >&2; exit 1; fi; "
         f'{_GIT} checkout --quiet --detach "$commit"'
     )
+
+
+def _ssh_setting(ssh: str) -> str:
+    if ssh:
+        return f"git config core.sshCommand {shlex.quote(ssh)}"
+    return "{ git config --unset-all core.sshCommand || true; }"
 
 
 def _listed(names: tuple[str, ...]) -> str:

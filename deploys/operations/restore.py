@@ -30,6 +30,7 @@ _WORDS = Words(
 def restored(
     unit: str,
     project: str,
+    database: tuple[str, str],
     options: str,
     wanted: Sequence[str],
     replace: bool,
@@ -38,6 +39,7 @@ def restored(
     identity: str | None,
 ) -> Generator[PyinfraCommand, None, None]:
     """Bring data back through `unit`; `wanted` are the agent's options that say which and how.
+    `database`: its service in the Compose project, and the full name of its volume.
 
     Fails where it would replace live data, unless `replace` says that it may go, or `finish` that a restore
     which has begun to replace it was interrupted. An active unit is followed, never started twice. `options`
@@ -50,7 +52,9 @@ def restored(
         units = host.get_fact(UnitsFact, units=(unit,), **arguments)
         if unit in units and units[unit].running:
             return followed(host, unit, _WORDS, **arguments)
-        live = host.get_fact(LiveDataFact, project=project, **arguments)
+        live = host.get_fact(
+            LiveDataFact, project=project, service=database[0], volume=database[1], **arguments
+        )
         if live.state == "unknown":
             return complain(
                 host, f"Cannot tell whether this Pi holds data ({live.reason}). Nothing was restored."

@@ -28,6 +28,25 @@ def units_loaded(units: tuple[str, ...]) -> Generator[StringCommand, None, None]
 
 
 @operation()
+def units_gone(units: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """Stop units of ours and remove them."""
+    found = host.get_fact(UnitsFact, units=units)
+    there = [
+        name
+        for name in units
+        if name in found and (found[name].load != "not-found" or found[name].enabled not in ("", "not-found"))
+    ]
+    if not there:
+        host.noop("there is nothing of them")
+        return
+    because(f"still there: {', '.join(there)}")
+    files = " ".join(f"/etc/systemd/system/{name}" for name in units)
+    yield StringCommand(
+        f"systemctl disable --quiet --now {' '.join(there)}; rm -f {files} && systemctl daemon-reload"
+    )
+
+
+@operation()
 def restarted_if_running(unit: str) -> Generator[StringCommand, None, None]:
     """Restart a service that is not ours, unless it does not run anyway."""
     yield StringCommand(f"if systemctl is-active --quiet {unit}; then systemctl restart {unit}; fi")

@@ -10,18 +10,15 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
+from deploys.steps import environment
 from deploys.steps.environment import APPLICATION_KEYS
 from deploys.steps.paths import (
     AGENT_STATE,
     CREDENTIALS,
-    DATABASE,
-    DATABASE_USER,
-    KEEP_SERVICES,
     METRICS_FILE,
     OPERATOR,
-    PROJECT,
 )
-from inventories.backup_settings import BackupSettings, MonitoringSettings, RetentionSettings
+from inventories.backup_settings import BackupSettings, RetentionSettings
 from inventories.secrets import Secrets
 from inventories.settings import Settings
 from loomio_backup import credentials as names
@@ -44,20 +41,22 @@ SETTINGS_FILE, SECRETS_FILE, SECRETS_WITHOUT_KEYS = "pi.yml", "secrets.yml.age",
 
 def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
     """The agent's configuration for one Pi. It holds no secret: of the keys only the public halves."""
-    stack = settings.stack
+    stack, layout = settings.stack, settings.stack.layout
     backup = settings.backup
     directory = Path(stack.directory)
     encryption = secrets.encryption
     return Config(
         host=host_name,
-        project=PROJECT,
+        project=layout.project,
         stack_directory=directory,
-        database=Database(service="db", name=DATABASE, user=DATABASE_USER),
-        keep_services=list(KEEP_SERVICES),
-        app_data=[AppDataSource(name=name, volume=f"{PROJECT}_{name}") for name in backup.app_data],
+        database=Database(service=layout.database, name=layout.database_name, user=layout.database_user),
+        app_service=layout.app,
+        cache_service=layout.cache,
+        keep_services=list(layout.keep_services),
+        app_data=[AppDataSource(name=name, volume=layout.volume(name)) for name in backup.app_data],
         config_files=[
             directory / ".env",
-            directory / stack.subdirectory / "docker-compose.yml",
+            directory / environment.compose_file(settings),
             *(Path(OPERATOR) / name for name in (SETTINGS_FILE, _secrets_file(settings))),
         ],
         stores=stores(backup),
@@ -71,7 +70,7 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
         verified_kept=backup.verified_kept,
         keep_replaced_days=backup.keep_replaced_days,
         clock_wait_seconds=backup.clock_wait_seconds,
-        watch=_watch(settings.monitoring),
+        watch=_watch(settings),
         verify=Verify(
             schedule=backup.verify_schedule,
             app=backup.verify_app,
@@ -126,13 +125,14 @@ def _retention(rules: RetentionSettings) -> Retention:
     )
 
 
-def _watch(monitoring: MonitoringSettings) -> Watch:
+def _watch(settings: Settings) -> Watch:
+    monitoring = settings.monitoring
     return Watch(
         stale_after_hours=monitoring.stale_after_hours,
         collapse_percent=monitoring.collapse_percent,
         drive_full_days=monitoring.drive_full_days,
         reminder_hours=monitoring.reminder_hours,
-        prometheus_file=Path(file) if (file := metrics_file(monitoring)) else None,
+        prometheus_file=Path(file) if (file := metrics_file(settings)) else None,
     )
 
 
@@ -155,9 +155,14 @@ def credentials(settings: Settings, secrets: Secrets) -> dict[str, str | None]:
     return found
 
 
-def metrics_file(monitoring: MonitoringSettings) -> str | None:
+def wants_netdata(settings: Settings) -> bool:
+    """Whether there is a Netdata to look at the backups: the Pi's own, or the stack's."""
+    return settings.monitoring.netdata or settings.stack.parts.netdata
+
+
+def metrics_file(settings: Settings) -> str | None:
     """Where the watch writes its figures, if anybody wants them."""
-    return monitoring.prometheus_file or (METRICS_FILE if monitoring.netdata else None)
+    return settings.monitoring.prometheus_file or (METRICS_FILE if wants_netdata(settings) else None)
 
 
 def identities(secrets: Secrets) -> str:
@@ -201,6 +206,7 @@ def _without_keys(secrets: Secrets) -> str:
         include={
             "encryption": {"signing_key", "keyring", "old_signing_public_keys"},
             "app": True,
+            "stack": True,
             "drive": {"credentials"},
             "alerts": True,
         },

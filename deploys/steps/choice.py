@@ -21,10 +21,9 @@ from deploys.operations.compose import compose_pull
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.run import complain
 from deploys.operations.secret_file import secret_file
-from deploys.steps import candidate, environment, privilege, version
+from deploys.steps import candidate, environment, git_ssh, privilege, version
 from deploys.steps.paths import (
     COMPOSE_RECORD,
-    PROJECT,
     RESTORE_JOURNAL,
     RESTORE_RESULT,
 )
@@ -74,7 +73,7 @@ def fetch_app(choice: Choice) -> None:
         if choice.answer is None or choice.runs is None:
             return True
         reference = choice.runs.loomio
-        exact = version.exact(reference, choice.answer["stack"])
+        exact = version.exact(reference, choice.answer["stack"], choice.asked.settings.stack.layout)
         if exact is None:
             return True
         name, by_digest = shlex.quote(reference), shlex.quote(exact)
@@ -176,7 +175,7 @@ def _put_reported(host: Host, choice: Choice, backup: str, reported: dict[str, A
     compose_pull(
         name="Fetch what that version needs",
         directory=choice.asked.settings.stack.directory,
-        project=PROJECT,
+        project=choice.asked.settings.stack.layout.project,
         record=COMPOSE_RECORD,
     )
     return True
@@ -191,7 +190,13 @@ def _put(host: Host, choice: Choice, backup: str, stack: dict[str, Any]) -> bool
     """Place the version; the record of it first, so that no interruption leads to another one."""
     asked = version.named(choice.asked.settings)
     has_commit, settings_commit = _commits(host, choice.asked, stack.get("commit"))
-    choice.runs = version.of_backup(asked, stack, settings_commit=settings_commit, has_commit=has_commit)
+    choice.runs = version.of_backup(
+        asked,
+        stack,
+        choice.asked.settings.stack.layout,
+        settings_commit=settings_commit,
+        has_commit=has_commit,
+    )
     choice.kept = Kept(backup, choice.runs, asked) if choice.runs != asked else None
     if stack.get("commit") and not has_commit:
         choice.notes.append(
@@ -211,6 +216,7 @@ def _put(host: Host, choice: Choice, backup: str, stack: dict[str, Any]) -> bool
         directory=stack_settings.directory,
         repository=stack_settings.repository,
         ref=stack_settings.ref,
+        ssh=git_ssh.command(target.settings, target.secrets),
         _sudo=False,
     )
     secret_file(
@@ -228,11 +234,16 @@ def _commits(host: Host, target: Target, commit: str | None) -> tuple[bool, str]
     """Whether the clone has the backup's commit with a compose file in it, and what the settings' ref is."""
     stack = target.settings.stack
     checkout = host.get_fact(
-        CheckoutFact, directory=stack.directory, repository=stack.repository, ref=stack.ref, _sudo=False
+        CheckoutFact,
+        directory=stack.directory,
+        repository=stack.repository,
+        ref=stack.ref,
+        ssh=git_ssh.command(target.settings, target.secrets),
+        _sudo=False,
     )
     if not commit:
         return False, checkout.wanted
-    file = shlex.quote(f"{commit}:{stack.subdirectory}/docker-compose.yml")
+    file = shlex.quote(f"{commit}:{environment.compose_file(target.settings)}")
     script = f"cd {shlex.quote(stack.directory)} && git cat-file -e {file} 2>/dev/null"
     done, _output = host.run_shell_command(StringCommand(script), _sudo=False)
     return done, checkout.wanted

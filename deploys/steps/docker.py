@@ -12,7 +12,7 @@ from deploys.operations.docker_config import docker_config
 from deploys.operations.docker_packages import docker_packages
 from deploys.operations.docker_place import docker_place
 from deploys.operations.images import images_exist
-from deploys.steps.paths import COMPOSE_RECORD, PROJECT
+from deploys.steps.paths import COMPOSE_RECORD
 from deploys.steps.preflight import DEBIAN_PACKAGES, DOCKER_PACKAGES, Target
 from deploys.steps.templates import render
 from inventories.settings import DockerSettings
@@ -65,7 +65,7 @@ def check_images(target: Target) -> None:
         images_exist(
             name="Ask whether the images exist for this Pi",
             directory=target.settings.stack.directory,
-            project=PROJECT,
+            project=target.settings.stack.layout.project,
             record=COMPOSE_RECORD,
             architecture=target.machine.architecture,
             mirrors=settings.registry_mirrors,

@@ -2,7 +2,7 @@
 with it.
 """
 
-from deploys.steps import agent, docker, monitoring, schedule, stack, system
+from deploys.steps import agent, docker, monitoring, schedule, stack, stack_access, stack_parts, system
 from deploys.steps.preflight import Target
 
 
@@ -12,6 +12,9 @@ def declare(target: Target) -> None:
     """
     system.prepare(target=target)
     docker.install(target=target)
+    stack_access.place(target=target)
+    stack_parts.tokens(target=target)
+    monitoring.place(target=target)
     stack.place(target=target)
     docker.check_images(target=target)
     stack.fetch(target=target)
@@ -19,6 +22,6 @@ def declare(target: Target) -> None:
     agent.install(target=target)
     agent.configure(target=target)
     agent.probe(target=target)
-    monitoring.place(target=target)
+    stack_parts.chores(target=target)
     schedule.place(target=target)
     schedule.enable()

@@ -13,11 +13,11 @@ AGENT_PACKAGE = FILES / "loomio_backup"
 NETDATA = FILES / "netdata"
 AGENT_REQUIREMENTS = ROOT / "requirements" / "agent.txt"
 
-PROJECT = "loomio-pi-stack"
-DATABASE = "loomio_production"
-DATABASE_USER = "loomio"
-#: Services that hold no data of the app's own writing while a restore runs.
-KEEP_SERVICES = ("db", "redis")
+#: What the stack needs beside its clone: keys and tokens, each a file of its own.
+STACK_SETTINGS = "/etc/loomio-pi-stack"
+DEPLOY_KEY = f"{STACK_SETTINGS}/deploy_key"
+GIT_KNOWN_HOSTS = f"{STACK_SETTINGS}/git_known_hosts"
+TUNNEL_TOKEN = f"{STACK_SETTINGS}/tunnel_token"
 #: What the containers were last brought up from (a hash), beside the agent's own state.
 COMPOSE_RECORD = "/var/lib/loomio-pi-stack/compose-applied"
 #: There from before the first start of the database server until it has let somebody in.
@@ -26,7 +26,6 @@ DATABASE_BEGUN = "/var/lib/loomio-pi-stack/database-begun"
 KEPT_VERSION = "/var/lib/loomio-pi-stack/kept-version.json"
 #: What Netdata reads, unless the settings name a file for Prometheus.
 METRICS_FILE = "/var/lib/loomio-pi-stack/metrics/loomio_backup.prom"
-WEB_URL = "http://127.0.0.1:3000"
 
 AGENT_ROOT = "/opt/loomio-backup"
 AGENT_COMMAND = "/usr/local/bin/loomio-backup"
@@ -57,6 +56,9 @@ VERIFY_TIMER = "loomio-backup-verify.timer"
 SAMPLE_SERVICE = "loomio-backup-verify-sample.service"
 SAMPLE_TIMER = "loomio-backup-verify-sample.timer"
 TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER, VERIFY_TIMER, SAMPLE_TIMER)
+#: Loomio's own chores, for images that have no queue of their own.
+HOURLY_SERVICE = "loomio-hourly-tasks.service"
+HOURLY_TIMER = "loomio-hourly-tasks.timer"
 RESTORE_SERVICE = "loomio-restore.service"
 SETTLE_SERVICE = "loomio-restore-settle.service"
 SETTLE_PATH = "loomio-restore-settle.path"

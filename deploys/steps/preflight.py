@@ -12,7 +12,7 @@ from pyinfra.api.host import Host
 from deploys.facts.git import CheckoutFact
 from deploys.facts.machine import Machine, MachineFact
 from deploys.operations.git_checkout import objection
-from deploys.steps import cron, dotenv, environment, openpgp, privilege
+from deploys.steps import cron, dotenv, environment, git_ssh, openpgp, privilege
 from inventories.secrets import Secrets
 from inventories.settings import Settings
 
@@ -181,7 +181,12 @@ def content_problem(target: Target) -> str | None:
 def _refuse_edited_clone(host: Host, target: Target) -> None:
     stack = target.settings.stack
     checkout = host.get_fact(
-        CheckoutFact, directory=stack.directory, repository=stack.repository, ref=stack.ref, _sudo=False
+        CheckoutFact,
+        directory=stack.directory,
+        repository=stack.repository,
+        ref=stack.ref,
+        ssh=git_ssh.command(target.settings, target.secrets),
+        _sudo=False,
     )
     problem = objection(checkout, stack.directory, stack.repository)
     if problem:

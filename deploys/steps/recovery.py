@@ -20,12 +20,10 @@ from deploys.steps import agent_config, candidate, privilege, verification
 from deploys.steps.paths import (
     BACKUP_TIMER,
     LENT_IDENTITY,
-    PROJECT,
     RESTORE_JOURNAL,
     RESTORE_OPTIONS,
     RESTORE_RESULT,
     RESTORE_SERVICE,
-    WEB_URL,
 )
 from deploys.steps.preflight import Target
 
@@ -49,7 +47,13 @@ def refuse_live_data(host: Host, target: Target) -> None:
     situation = _situation(host)
     if replace_wanted(host) or situation.running or situation.unfinished or situation.restored:
         return
-    live = host.get_fact(LiveDataFact, project=PROJECT)
+    layout = target.settings.stack.layout
+    live = host.get_fact(
+        LiveDataFact,
+        project=layout.project,
+        service=layout.database,
+        volume=layout.volume(layout.database_volume),
+    )
     if live.state == "rows":
         raise DeployError(f"{target.name}: {live_data_sentence(live.tables)}")
 
@@ -117,7 +121,7 @@ def restore(host: Host, target: Target) -> None:
     """Bring the newest backup back, unless an interrupted recovery has done so already."""
     situation = _situation(host)
     replace = replace_wanted(host)
-    offline = target.settings.encryption.offline_key
+    offline, layout = target.settings.encryption.offline_key, target.settings.stack.layout
     if situation.restored and not replace:
         logger.info(f"{host.print_prefix}The data was restored before; going on from there.")
         return
@@ -125,7 +129,8 @@ def restore(host: Host, target: Target) -> None:
         name="Restore the newest backup from "
         + ("Google Drive" if target.settings.backup.drive else "the local store"),
         unit=RESTORE_SERVICE,
-        project=PROJECT,
+        project=layout.project,
+        database=(layout.database, layout.volume(layout.database_volume)),
         options=RESTORE_OPTIONS,
         wanted=("--newest", "--store", verification.store_of(target), "--leave-stopped"),
         replace=replace,
@@ -139,13 +144,14 @@ def restore(host: Host, target: Target) -> None:
 def verify(target: Target) -> None:
     """The web interface answers, and the agent finds the backup that it came from complete."""
     store = verification.store_of(target)
+    url = target.settings.stack.layout.web_url
 
     def judge(state: State, host: Host) -> bool:
         as_root = privilege.arguments(host)
-        if not wait_until(lambda: host.get_fact(WebStatusFact, url=WEB_URL) == 200, seconds=120):
+        if not wait_until(lambda: host.get_fact(WebStatusFact, url=url) == 200, seconds=120):
             return complain(
                 host,
-                f"{WEB_URL} does not answer with 200. The data is restored; the app does not serve it. "
+                f"{url} does not answer with 200. The data is restored; the app does not serve it. "
                 f"{BACKUPS_ARE_OFF}",
             )
         problems = verification.backup_problems(host, store, recovered=True, **as_root)

@@ -16,7 +16,7 @@ from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, recovery, verification
-from deploys.steps.paths import LENT_IDENTITY, PROJECT, RESTORE_OPTIONS, RESTORE_SERVICE, WEB_URL
+from deploys.steps.paths import LENT_IDENTITY, RESTORE_OPTIONS, RESTORE_SERVICE
 from deploys.steps.preflight import Target
 
 _NAME = re.compile(r"loomio_backup_\d{8}_\d{6}\w*")
@@ -71,11 +71,12 @@ def _moment(text: object) -> str:
 @deploy("Restore")
 def restore(host: Host, target: Target, wish: Wish) -> None:
     """Bring the data back; or follow, or finish, the restore that has begun."""
-    offline = target.settings.encryption.offline_key
+    offline, layout = target.settings.encryption.offline_key, target.settings.stack.layout
     restored(
         name=f"Restore {wish.words}",
         unit=RESTORE_SERVICE,
-        project=PROJECT,
+        project=layout.project,
+        database=(layout.database, layout.volume(layout.database_volume)),
         options=RESTORE_OPTIONS,
         wanted=wish.options,
         replace=wish.replace,
@@ -88,11 +89,12 @@ def restore(host: Host, target: Target, wish: Wish) -> None:
 @deploy("Restore")
 def verify(target: Target) -> None:
     """The web interface answers."""
+    url = target.settings.stack.layout.web_url
 
     def judge(state: State, host: Host) -> bool:
-        if wait_until(lambda: host.get_fact(WebStatusFact, url=WEB_URL) == 200, seconds=120):
+        if wait_until(lambda: host.get_fact(WebStatusFact, url=url) == 200, seconds=120):
             return True
-        problems = verification.web_problems(host.get_fact(WebStatusFact, url=WEB_URL))
+        problems = verification.web_problems(host.get_fact(WebStatusFact, url=url), url)
         back = "To go back to what was there before, type on the Pi: sudo loomio-backup undo"
         return complain(host, f"{' '.join(problems)} The data is restored. {back}")
 

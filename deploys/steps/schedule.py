@@ -137,7 +137,7 @@ def contents(target: Target) -> dict[str, str]:
             **_sandbox(
                 settings,
                 readable=[store_directory(backup)],
-                writable=[directory_of(agent_config.metrics_file(settings.monitoring))],
+                writable=[directory_of(agent_config.metrics_file(settings))],
                 inaccessible=DOCKER,
             ),
             "arguments": "watch",

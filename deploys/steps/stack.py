@@ -7,8 +7,8 @@ from deploys.operations.compose import compose_pull, compose_up, pull_begun, wai
 from deploys.operations.database import database_begun, database_made
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.secret_file import secret_file
-from deploys.steps import environment
-from deploys.steps.paths import COMPOSE_RECORD, DATABASE_BEGUN, PROJECT
+from deploys.steps import environment, git_ssh
+from deploys.steps.paths import COMPOSE_RECORD, DATABASE_BEGUN
 from deploys.steps.preflight import Target
 
 
@@ -29,6 +29,7 @@ def place(target: Target) -> None:
         directory=stack.directory,
         repository=stack.repository,
         ref=stack.ref,
+        ssh=git_ssh.command(target.settings, target.secrets),
         _sudo=False,
     )
     secret_file(
@@ -56,7 +57,7 @@ def fetch(target: Target) -> None:
     compose_pull(
         name="Fetch the images",
         directory=target.settings.stack.directory,
-        project=PROJECT,
+        project=target.settings.stack.layout.project,
         record=COMPOSE_RECORD,
         _retries=2,
         _retry_delay=10,
@@ -67,20 +68,33 @@ def fetch(target: Target) -> None:
 def start(target: Target, services: tuple[str, ...] = ()) -> None:
     """Start all services, or only the given ones, and wait until they are healthy."""
     what = ", ".join(services) or "every service"
-    directory = target.settings.stack.directory
-    database_begun(name="Look for a database that is half made", project=PROJECT, marker=DATABASE_BEGUN)
+    directory, layout = target.settings.stack.directory, target.settings.stack.layout
+    project = layout.project
+    database_begun(
+        name="Look for a database that is half made",
+        project=project,
+        service=layout.database,
+        volume=layout.volume(layout.database_volume),
+        marker=DATABASE_BEGUN,
+    )
     compose_up(
         name=f"Start {what}",
         directory=directory,
-        project=PROJECT,
+        project=project,
         record=COMPOSE_RECORD,
         services=services,
     )
     wait_healthy(
         name=f"Wait until healthy: {what}",
         directory=directory,
-        project=PROJECT,
+        project=project,
         record=COMPOSE_RECORD,
         services=services,
     )
-    database_made(name="Look whether the database lets the app in", project=PROJECT, marker=DATABASE_BEGUN)
+    database_made(
+        name="Look whether the database lets the app in",
+        project=project,
+        service=layout.database,
+        volume=layout.volume(layout.database_volume),
+        marker=DATABASE_BEGUN,
+    )

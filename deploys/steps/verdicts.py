@@ -29,7 +29,8 @@ class Verdict:
     was asked for was looked at, which with `only_drift` is no more than that.
 
     The agent's words: `backups` on the newest backup in the store that counts, `drill` on the drill (None
-    without one), `outlook` on what would become of it if this Pi died now.
+    without one), `outlook` on what would become of it if this Pi died now. `checksums`: whether the database
+    notices damaged pages, None where it cannot be asked.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Verdict:
     backups: dict[str, Any] | None = None
     drill: dict[str, Any] | None = None
     outlook: str | None = None
+    checksums: bool | None = None
     finished: bool = False
     only_drift: bool = False
 
@@ -58,6 +60,7 @@ class Verdict:
             "backups": self.backups,
             "drill": self.drill,
             "outlook": self.outlook,
+            "data_checksums": self.checksums,
         }
 
     def lines(self) -> list[str]:
@@ -71,6 +74,8 @@ class Verdict:
             lines.append(f"  drill    {drill_line(self.drill)}")
         if self.outlook:
             lines.append(f"  outlook  {self.outlook}")
+        if self.checksums is False:
+            lines.append("  database has no data checksums: what the card damages shows late, or never")
         if self.drift:
             lines.append("Nothing of that was changed. To make it as declared: loomio-pi deploy setup")
         return lines

@@ -5,14 +5,17 @@ from typing import Any
 from pyinfra.api.host import Host
 
 from deploys.facts.agent import BackupCheckFact
+from deploys.facts.checksums import DataChecksums, DataChecksumsFact
 from deploys.facts.compose import ComposeState, ComposeStateFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
+from deploys.steps import hourly
 from deploys.steps.paths import (
     BACKUP_SERVICE,
     BACKUP_TIMER,
     COMPOSE_RECORD,
-    PROJECT,
+    HOURLY_SERVICE,
+    HOURLY_TIMER,
     PRUNE_SERVICE,
     PRUNE_TIMER,
     SAMPLE_SERVICE,
@@ -22,7 +25,6 @@ from deploys.steps.paths import (
     VERIFY_TIMER,
     WATCH_SERVICE,
     WATCH_TIMER,
-    WEB_URL,
 )
 from deploys.steps.preflight import Target
 from deploys.steps.verdicts import Verdict
@@ -55,20 +57,24 @@ def judge(host: Host, target: Target, verdict: Verdict, drill: str) -> None:
 
     `drill` is what comes next: whole, sample or off.
     """
-    store = store_of(target)
+    store, layout = store_of(target), target.settings.stack.layout
     services = {name: what for name, what in _SERVICES.items() if name not in _MADE_GOOD[drill]}
-    units = host.get_fact(UnitsFact, units=(*TIMERS, *services))
+    units = host.get_fact(UnitsFact, units=(*TIMERS, *services, *hourly.UNITS))
     stack = host.get_fact(
         ComposeStateFact,
         directory=target.settings.stack.directory,
-        project=PROJECT,
+        project=layout.project,
         record=COMPOSE_RECORD,
     )
     verdict.backups = host.get_fact(BackupCheckFact, store=store)
+    database = host.get_fact(DataChecksumsFact, project=layout.project, service=layout.database)
+    verdict.checksums = database.on if database else None
     verdict.problems += [
         *stack_problems(stack),
-        *web_problems(host.get_fact(WebStatusFact, url=WEB_URL)),
+        *checksum_problems(database),
+        *web_problems(host.get_fact(WebStatusFact, url=layout.web_url), layout.web_url),
         *timer_problems(units, services),
+        *hourly_problems(units, hourly.needed(target.settings)),
         *verdict_problems(verdict.backups, store),
     ]
 
@@ -91,12 +97,23 @@ def stack_problems(state: ComposeState | None) -> list[str]:
     return []
 
 
-def web_problems(status: int) -> list[str]:
+def checksum_problems(database: DataChecksums | None) -> list[str]:
+    """Sentences about pages that came back from the disk otherwise than they were written."""
+    if database is None or not database.failures:
+        return []
+    return [
+        f"The database has met {database.failures} damaged pages: the SD card or disk is failing. The "
+        "backups are untouched. Make one now, while the data can be read (loomio-pi deploy backup), and "
+        "put in a new card."
+    ]
+
+
+def web_problems(status: int, url: str) -> list[str]:
     """Sentences about the web interface."""
     if status == 200:
         return []
     answer = f"answers with status {status}" if status else "does not answer"
-    return [f"The web interface {answer} on {WEB_URL}."]
+    return [f"The web interface {answer} on {url}."]
 
 
 def timer_problems(units: dict[str, Unit], services: dict[str, str]) -> list[str]:
@@ -111,6 +128,19 @@ def timer_problems(units: dict[str, Unit], services: dict[str, str]) -> list[str
         if service and service.active == "failed":
             problems.append(f"{what} failed ({service.result}; on the Pi: sudo journalctl -u {name} -n 30).")
     return problems
+
+
+def hourly_problems(units: dict[str, Unit], needed: bool) -> list[str]:
+    """Sentences about the units that run Loomio's own chores, where somebody has to."""
+    if not needed:
+        return []
+    timer, service = units.get(HOURLY_TIMER), units.get(HOURLY_SERVICE)
+    if not timer or timer.active != "active" or timer.enabled != "enabled":
+        return [f"{HOURLY_TIMER} is not active, so polls do not close: run loomio-pi deploy setup."]
+    if service and service.active == "failed":
+        look = f"on the Pi: sudo journalctl -u {HOURLY_SERVICE} -n 30"
+        return [f"Loomio's hourly chores failed ({service.result}; {look})."]
+    return []
 
 
 def backup_problems(host: Host, store: str, *, recovered: bool = False, **arguments: Any) -> list[str]:

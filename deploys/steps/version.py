@@ -20,6 +20,7 @@ from deploys.steps import recovery
 from deploys.steps.paths import KEPT_VERSION
 from deploys.steps.preflight import Target
 from inventories.settings import Settings
+from inventories.stack_settings import Layout
 
 #: How to say that the settings count again.
 UPDATE = "--data update=yes"
@@ -65,7 +66,9 @@ def running(target: Target, version: Named) -> Target:
     return dataclasses.replace(target, settings=settings)
 
 
-def of_backup(asked: Named, stack: dict[str, Any], *, settings_commit: str, has_commit: bool) -> Named:
+def of_backup(
+    asked: Named, stack: dict[str, Any], layout: Layout, *, settings_commit: str, has_commit: bool
+) -> Named:
     """The version that a backup was made by; what it does not say, or cannot be had, is as the settings say.
 
     `stack`: as the manifest has it; `settings_commit`: what `asked.ref` stands for; `has_commit`: the clone
@@ -75,8 +78,8 @@ def of_backup(asked: Named, stack: dict[str, Any], *, settings_commit: str, has_
     images = stack.get("images") or {}
     return Named(
         ref=commit if commit and has_commit and commit != settings_commit else asked.ref,
-        loomio=_reference(images.get("app")) or asked.loomio,
-        redis=_reference(images.get("redis")) or asked.redis,
+        loomio=_reference(images.get(layout.app)) or asked.loomio,
+        redis=_reference(images.get(layout.cache)) or asked.redis,
     )
 
 
@@ -90,9 +93,9 @@ def _reference(image: dict[str, Any] | None) -> str | None:
     return next(iter(image.get("digests") or []), None)
 
 
-def exact(reference: str, stack: dict[str, Any]) -> str | None:
+def exact(reference: str, stack: dict[str, Any], layout: Layout) -> str | None:
     """The app's very image, `NAME@sha256:…`: its tag may have moved on since. None where it is not known."""
-    image = (stack.get("images") or {}).get("app") or {}
+    image = (stack.get("images") or {}).get(layout.app) or {}
     if reference != image.get("reference") or "@" in reference:
         return None
     return next(iter(image.get("digests") or []), None)
@@ -137,7 +140,10 @@ def database_problem(target: Target, answer: dict[str, Any], says: str) -> str |
     needed = int(answer["server_version_num"]) // 10000
     if major is None or major >= needed:
         return None
-    made_by = ((answer["stack"].get("images") or {}).get("db") or {}).get("reference") or f"postgres:{needed}"
+    service = target.settings.stack.layout.database
+    made_by = ((answer["stack"].get("images") or {}).get(service) or {}).get(
+        "reference"
+    ) or f"postgres:{needed}"
     return (
         f"{answer['backup']} was made by PostgreSQL {answer['postgresql_version']}, and "
         f"{target.settings.stack.images.postgres} (stack.images.postgres) is PostgreSQL {major}, which is "

@@ -193,6 +193,8 @@ class Config(Model):
     stack_directory: AbsolutePath = Path("/opt/loomio-pi-stack")
     env_file: AbsolutePath | None = None
     database: Database = Database()
+    app_service: str = "app"
+    cache_service: str = "redis"
     keep_services: list[str] = ["db", "redis"]
     app_data: list[AppDataSource] = []
     config_files: list[AbsolutePath] = []

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from tests.lab import combinations
 from tests.lab.docker import docker
 from tests.lab.drill.judge import judge
+from tests.lab.drill.life import PROJECT
 from tests.lab.drill.operator import HOST
 from tests.lab.pi import Pi
 
@@ -104,6 +106,16 @@ def test_verify_is_content_with_the_recovered_pi(trixie: Drill) -> None:
     assert drill["rows"] > 100
     assert "If this Pi dies now" in host["outlook"]
     assert host["outlook"] in finished.output
+
+
+def test_the_optional_parts_came_back(trixie: Drill) -> None:
+    """Those that this Pi had: they are part of the stack."""
+    pi = trixie.rehearsal.pi
+    names = pi.run("docker", "ps", "--format", '{{.Label "com.docker.compose.service"}}').split()
+    parts = combinations.LIVES["trixie"].parts
+    assert [part for part in parts if part not in names] == []
+    container = f"{PROJECT}-tunnel-1"
+    assert "tunnel: a token of " in pi.run("docker", "logs", container)
 
 
 def test_the_report_has_what_is_promised(trixie: Drill) -> None:

@@ -24,6 +24,7 @@ OPERATIONS = {
     "/etc/docker/daemon.json": {"Docker | Configure the engine (daemon.json)"},
     "/etc/apt/keyrings/*": {"Docker | *key*"},
     "/etc/apt/sources.list.d/*": {"Docker | *repository*"},
+    "/etc/loomio-pi-stack/tunnel_token": {"Stack | Write the tunnel's token"},
     "/opt/loomio-pi-stack/.env": {"Stack | Write the stack's .env"},
     "/opt/loomio-pi-stack/files/stack/docker-compose.yml": {"Stack | Clone the stack's repository at lab"},
     "/var/lib/loomio-pi-stack/compose-applied": {"Stack | Start every service"},

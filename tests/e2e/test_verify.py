@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from deploys.steps.paths import PROJECT
 from tests.lab.docker import wait_until
 from tests.lab.drill.fingerprint import Fingerprint
 from tests.lab.drill.judge import web_status
+from tests.lab.drill.life import PROJECT
 from tests.lab.drill.operator import HOST
 from tests.lab.pi import Pi
 

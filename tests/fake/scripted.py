@@ -17,16 +17,20 @@ from typing import Any
 
 from deploys.facts.compose import ComposeState, Container
 from deploys.facts.machine import Machine
-from deploys.steps import agent_archive, agent_config, docker, monitoring, schedule, system
+from deploys.steps import agent_archive, agent_config, docker, hourly, monitoring, schedule, system
 from deploys.steps.paths import (
     AGENT_COMMAND,
     AGENT_SETTINGS,
+    DEPLOY_KEY,
+    GIT_KNOWN_HOSTS,
     METRICS_FILE,
     NETDATA,
     RESTORE_SERVICE,
     SETTLE_PATH,
+    STACK_SETTINGS,
 )
 from deploys.steps.preflight import Target
+from inventories import git_server
 from inventories.secrets import Secrets, checked
 from inventories.settings import Settings, load_settings
 from loomio_backup import config as agent_model
@@ -150,7 +154,11 @@ class ConvergedPi(ScriptedPi):
         if settings.docker.source == "docker":
             contents[docker.KEYRING] = settings.docker.apt_key.read_text()
             contents[docker.SOURCES] = docker.sources(target)
-        if settings.monitoring.netdata:
+        if server := git_server.over_ssh(settings.stack.repository):
+            contents[GIT_KNOWN_HOSTS] = git_server.known_hosts(server, settings.stack.host_keys)
+        chores = hourly.contents(settings) if hourly.needed(settings) else {}
+        contents |= {f"/etc/systemd/system/{name}": text for name, text in chores.items()}
+        if agent_config.wants_netdata(settings):
             for path, (name, _) in monitoring.NETDATA_FILES.items():
                 contents[path] = (NETDATA / name).read_text()
             contents[monitoring.NETDATA_PATH] = f"{METRICS_FILE}\n"
@@ -164,6 +172,7 @@ class ConvergedPi(ScriptedPi):
             "/opt/loomio-backup": ("root", "755"),
             "/etc/apt/keyrings": ("root", "755"),
             AGENT_SETTINGS: ("root", "755"),
+            STACK_SETTINGS: ("root", "755"),
             METRICS_FILE.rpartition("/")[0]: ("root", "755"),
             **{path.rpartition("/")[0]: ("root", "755") for path in monitoring.NETDATA_FILES},
             monitoring.NETDATA_SETTINGS: ("root", "755"),
@@ -184,6 +193,7 @@ class ConvergedPi(ScriptedPi):
             *system_answers(settings),
             # The comparison of secret files happens on the Pi, so equal is all that it says.
             (r"cmp -s - /opt/loomio-pi-stack/\.env;", "same pi pi 600"),
+            (rf"cmp -s - {DEPLOY_KEY};", "same pi pi 600"),
             (r"cmp -s -", "same root root 600"),
             (r"cat /etc/docker/daemon\.json", json.dumps(docker.daemon_settings(settings.docker))),
             (r"dpkg -l", [f"ii  {name}  1.0  all  words" for name in packages]),
@@ -196,7 +206,7 @@ class ConvergedPi(ScriptedPi):
             *files,
             (r"--property Id --property SubState", ["Id=docker.service", "SubState=running"]),
             (r"--property Id --property UnitFileState", ["Id=docker.service", "UnitFileState=enabled"]),
-            (r"systemctl show --property=Id", unit_lines()),
+            (r"systemctl show --property=Id", unit_lines(more=tuple(chores))),
             (r"config --services", compose_lines()),
             (r"docker volume inspect", "rows 44"),
             (r"/api/v1/boot/version", "200"),
@@ -292,12 +302,13 @@ def unit_lines(
     restore: str = "inactive",
     service: str = "inactive",
     which: str = "",
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The units as systemd shows them. What is said of timer and service is true of the backup's, or of the
-    ones with `which` in their names (-prune, -watch).
+    ones with `which` in their names (-prune, -watch). `more`: units that are there beside them.
     """
     lines = []
-    for name in schedule.LOADED:
+    for name in (*schedule.LOADED, *more):
         meant = name.partition(".")[0] == f"loomio-backup{which}"
         active, state = "inactive", "static"
         if name.endswith(".timer"):

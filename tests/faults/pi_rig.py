@@ -18,12 +18,12 @@ from typing import Any
 
 from deploys.steps.paths import (
     AGENT_ROOT,
-    PROJECT,
     RESTORE_OPTIONS,
     RESTORE_SERVICE,
     SETTLE_SERVICE,
     TIMERS,
 )
+from inventories.stack_settings import Layout
 from tests.lab.data import Spec
 from tests.lab.docker import docker, wait_until
 from tests.lab.drill import operator as desk
@@ -35,6 +35,7 @@ from tests.lab.pi import Pi
 from . import killer, pi_look
 from .restore_series import OURS
 
+_PROJECT = Layout().project
 _LAB = "/opt/lab-faults"
 _DROP_IN = f"/etc/systemd/system/{RESTORE_SERVICE}.d/lab.conf"
 _HELD = f"{_LAB}/held"
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS lab_later (id serial, at timestamptz DEFAULT now());
 INSERT INTO lab_later DEFAULT VALUES;
 """
 _WORK_IN_FILES = f"""
-cd /var/lib/docker/volumes/{PROJECT}_uploads/_data
+cd /var/lib/docker/volumes/{_PROJECT}_uploads/_data
 folder=$(find . -mindepth 2 -type f -printf '%h\n' | sort | head -n 1)
 rm "$folder/$(ls "$folder" | head -n 1)"
 for name in one two; do date +%N > "$folder/lab $name"; done
@@ -68,7 +69,7 @@ for try in $(seq 1 1500); do
   if test -e /var/lib/loomio-backup/restore-unsettled; then
     state=$(sed -n 's/^ *"state": "\\([a-z]*\\)".*/\\1/p' /var/lib/loomio-backup/restore-journal.json)
     due=$(grep -c '"start_due": true' /var/lib/loomio-backup/restore-journal.json)
-    app=$(docker ps -q --filter label=com.docker.compose.project={PROJECT} \
+    app=$(docker ps -q --filter label=com.docker.compose.project={_PROJECT} \
       --filter label=com.docker.compose.service=app 2>/dev/null)
     test -z "$app" || echo "app $state $due"
   elif test "$(systemctl show -P ActiveState {SETTLE_SERVICE})" = inactive; then
@@ -159,7 +160,7 @@ class PiRig:
     def look(self) -> Seen:
         """Everything that is on the Pi now."""
         program = Path(pi_look.__file__).read_bytes()
-        found = json.loads(self.pi.run("python3", "-", PROJECT, input=program))
+        found = json.loads(self.pi.run("python3", "-", input=program))
         for key in ("live", "kept"):
             found[key] = frozenset(tuple(fact) for fact in found[key])
         return Seen(**found | {"running": tuple(found["running"])})

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploys.steps.paths import BACKUP_TIMER, PROJECT, RESTORE_SERVICE, SETTLE_PATH, TIMERS
+from deploys.steps.paths import BACKUP_TIMER, RESTORE_SERVICE, SETTLE_PATH, TIMERS
+from inventories.stack_settings import Layout
 from tests.lab.data import Spec
 from tests.lab.data.compare import compare
 from tests.lab.docker import REPOSITORY, docker, wait_until
@@ -28,6 +29,7 @@ from tests.lab.drill.operator import Finished, Operator
 from tests.lab.lab import Lab
 from tests.lab.pi import Pi
 
+_PROJECT = Layout().project
 Strike = Callable[[subprocess.Popen[str], str], None]
 """What is done to a recovery (the operator's process) when it has printed a text."""
 _PATIENCE = 900.0
@@ -82,7 +84,7 @@ class RecoveryRig:
 
     def await_half_made_database(self) -> None:
         """The database server's first start has begun, and goes on."""
-        made = f"/var/lib/docker/volumes/{PROJECT}_db-data/_data/PG_VERSION"
+        made = f"/var/lib/docker/volumes/{_PROJECT}_db-data/_data/PG_VERSION"
         self.pi.run("timeout", "300", "sh", "-c", f"until test -e {made}; do sleep 0.02; done")
 
     def kill_agent(self) -> None:
@@ -98,7 +100,7 @@ class RecoveryRig:
         if not self.pi.succeeds("docker", "info"):
             return False
         of_app = ("--filter", "label=com.docker.compose.service=app")
-        own = f"label=com.docker.compose.project={PROJECT}"
+        own = f"label=com.docker.compose.project={_PROJECT}"
         return bool(self.pi.run("docker", "ps", "-aq", "--filter", own, *of_app))
 
     def differences(self) -> list[str]:

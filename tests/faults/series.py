@@ -23,6 +23,7 @@ from . import (
     retention_decisions,
     retention_life,
     schedule_series,
+    setup_series,
     store_runs,
     store_series,
 )
@@ -56,6 +57,15 @@ def kills(verb: str, root: Path) -> list[Table]:
     with rig(root, seed=1) as made:
         tally = every_step(made, verb)
     return [_phases(tally), _kinds(tally)]
+
+
+def setups(root: Path) -> list[Table]:
+    """Every combination of optional parts, on every release."""
+    found = setup_series.run_series(root)
+    rows = [
+        [one.release, one.combination, one.changed, one.first_seconds, one.second_seconds] for one in found
+    ]
+    return [Table(["release", "parts", "changes", "setup, s", "again, s"], rows)]
 
 
 def moments(verb: str, root: Path) -> list[Table]:
@@ -368,5 +378,10 @@ SERIES: dict[str, Series] = {
         "run.",
         whole.recovery,
         alone=True,
+    ),
+    "setups": Series(
+        "Whichever optional parts are turned on together, one setup brings them about, also after any other "
+        "combination, and the next one changes nothing: no operation, no container, no file.",
+        setups,
     ),
 }

@@ -73,10 +73,15 @@ class Cloud:
 
         The working tree and not HEAD, so that a drill rehearses what stands here.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            bare = Path(folder) / "loomio-pi-stack"
-            commit = _snapshot(bare)
-            docker("cp", str(bare), f"{self.name}:/srv/git/loomio-pi-stack")
+        return self.serve(REPOSITORY, REPOSITORY_URL)
+
+    def serve(self, folder: Path, address: str) -> str:
+        """Serve a folder as a repository at an address of the cloud's git server, likewise."""
+        name = address.rpartition("/")[2]
+        with tempfile.TemporaryDirectory() as place:
+            bare = Path(place) / name
+            commit = _snapshot(folder, bare)
+            docker("cp", str(bare), f"{self.name}:/srv/git/{name}")
             docker("exec", self.name, "chown", "-R", "root:root", "/srv/git")
         return commit
 
@@ -130,17 +135,17 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _snapshot(bare: Path) -> str:
+def _snapshot(folder: Path, bare: Path) -> str:
     environment = {
         **os.environ,
         "GIT_DIR": str(bare),
-        "GIT_WORK_TREE": str(REPOSITORY),
+        "GIT_WORK_TREE": str(folder),
         **{f"GIT_{who}_{what}": "lab" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         **{f"GIT_{who}_DATE": "2026-01-01T00:00:00Z" for who in ("AUTHOR", "COMMITTER")},
     }
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], env=environment, cwd=REPOSITORY, capture_output=True)
+        done = subprocess.run(["git", *arguments], env=environment, cwd=folder, capture_output=True)
         if done.returncode != 0:
             raise LabError(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace')}")
         return done.stdout.decode().strip()

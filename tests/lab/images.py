@@ -22,6 +22,14 @@ HERE = Path(__file__).resolve().parent
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 #: What the stack's compose file asks for, and where the stand-in for it is built.
 STACK_IMAGES = {"postgres:17": "postgres", "redis:8": "redis", "loomio/loomio:3.5": "loomio"}
+#: What the optional parts ask for, likewise. Netdata is Debian's own.
+PART_IMAGES = {
+    "tunnel": "cloudflare/cloudflared:2025.11.1",
+    "netdata": "netdata/netdata:v2.8",
+    "adminer": "adminer:5",
+    "channels": "loomio/loomio_channel_server:latest",
+    "mail_in": "loomio/haraka-rails-docker:stable",
+}
 
 
 @functools.cache
@@ -83,6 +91,15 @@ def stack_image(name: str) -> str:
         return name
     base_image("trixie")
     return build(HERE / "images" / STACK_IMAGES[name], STACK_IMAGES[name])
+
+
+@functools.cache
+def part_image(part: str) -> str:
+    """Return an image to serve as the one of an optional part."""
+    if part == "netdata":
+        return build(HERE, "netdata", parts=["netdata_image"], BASE=base_image("bookworm"))
+    base_image("trixie")
+    return build(HERE / "images" / "part", "part")
 
 
 @contextmanager

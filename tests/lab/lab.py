@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from . import cloud, images, pi
+from . import cloud, combinations, images, pi
 from .docker import LabError, docker, labelled
 
 LABEL = "org.loomio-pi-stack.lab"
@@ -43,6 +43,7 @@ class Lab:
             self.commit = self.cloud.serve_this_repository()
             for image in images.STACK_IMAGES:
                 self.cloud.push(images.stack_image(image), image)
+            self.offer_parts(combinations.LIVES[self.release].parts)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -55,6 +56,11 @@ class Lab:
             print(f"lab: kept. To remove it: .venv/bin/python -m tests.lab remove {self.name}", flush=True)
         else:
             remove(self.name)
+
+    def offer_parts(self, parts: Iterable[str]) -> None:
+        """Put the images of these optional parts into the registry."""
+        for part in parts:
+            self.cloud.push(images.part_image(part), images.PART_IMAGES[part])
 
     def new_pi(self, *, port: int | None = None) -> pi.Pi:
         """Boot a freshly flashed Pi; `port` asks for an SSH port, as a new Pi has the old one's address."""

@@ -50,10 +50,12 @@ class Server:
         return done.stdout
 
     def prepare(self, seconds: int = 30) -> str:
-        return self.run(prepare_script(self.project, str(self.marker), seconds))
+        return self.run(
+            prepare_script(self.project, "db", f"{self.project}_db-data", str(self.marker), seconds)
+        )
 
     def made(self) -> None:
-        self.run(made_script(self.project, str(self.marker), 60))
+        self.run(made_script(self.project, "db", f"{self.project}_db-data", str(self.marker), 60))
 
     def half_made(self) -> list[Path]:
         return list(self.files.parent.glob("half-made-*"))

@@ -19,6 +19,7 @@ BUILDS = {
     "postgres": ("images/postgres", None),
     "redis": ("images/redis", None),
     "loomio": ("images/loomio", None),
+    "part": ("images/part", None),
 }
 TRIVIAL = b"FROM debian:trixie\nCMD true\n"
 

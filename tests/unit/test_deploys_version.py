@@ -8,6 +8,7 @@ from typing import Any
 from deploys.facts.version import Kept, Named, parse
 from deploys.steps import environment, version
 from deploys.steps.preflight import Target
+from inventories.stack_settings import Layout
 from tests.fake.scripted import FRESH
 
 from . import deploys_desk as desk
@@ -31,7 +32,7 @@ STACK = {
 
 
 def of(stack: dict[str, Any], has_commit: bool = True, settings_commit: str = NEW) -> Named:
-    return version.of_backup(ASKED, stack, settings_commit=settings_commit, has_commit=has_commit)
+    return version.of_backup(ASKED, stack, Layout(), settings_commit=settings_commit, has_commit=has_commit)
 
 
 def test_it_is_the_backups_commit_and_images() -> None:
@@ -54,9 +55,9 @@ def test_an_image_that_is_only_known_by_its_id_is_taken_by_its_digest() -> None:
 
 
 def test_the_apps_very_image_is_named_by_its_digest() -> None:
-    assert version.exact("loomio/loomio:3.5", STACK) == "loomio/loomio@sha256:" + "5" * 64
-    assert version.exact("loomio/loomio:3.6", STACK) is None
-    assert version.exact("loomio/loomio:3.5", {"images": {}}) is None
+    assert version.exact("loomio/loomio:3.5", STACK, Layout()) == "loomio/loomio@sha256:" + "5" * 64
+    assert version.exact("loomio/loomio:3.6", STACK, Layout()) is None
+    assert version.exact("loomio/loomio:3.5", {"images": {}}, Layout()) is None
 
 
 def test_the_env_file_is_that_versions(tmp_path: Path) -> None:

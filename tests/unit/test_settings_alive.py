@@ -11,12 +11,13 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from deploys.steps import agent_config, docker, environment, schedule, system
+from deploys.steps import agent_config, docker, environment, git_ssh, hourly, schedule, system
 from deploys.steps.paths import AGENT_PACKAGE
 from deploys.steps.preflight import Target
-from inventories import hosts
+from inventories import git_server, hosts
 from inventories.secrets import Secrets
 from inventories.settings import Settings
+from inventories.stack_settings import Parts
 from inventories.validation import known_keys
 from loomio_backup import config as agent
 from loomio_backup.encryption import crypto
@@ -62,6 +63,7 @@ OTHERS: dict[str, Any] = {
     "system.ssh_keys_only": True,
     "stack.repository": "https://git.example.org/another.git",
     "stack.ref": "v9",
+    "stack.host_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf"],
     "stack.subdirectory": "elsewhere",
     "stack.directory": "/opt/another",
     "stack.canonical_host": "other.example.org",
@@ -70,6 +72,29 @@ OTHERS: dict[str, Any] = {
     "stack.images.loomio": "loomio/loomio:9",
     "stack.images.postgres": "postgres:18",
     "stack.images.redis": "redis:9",
+    "stack.images.tunnel": "cloudflare/cloudflared:9",
+    "stack.images.netdata": "netdata/netdata:v9",
+    "stack.images.adminer": "adminer:9",
+    "stack.images.channels": "loomio/loomio_channel_server:9",
+    "stack.images.mail_in": "loomio/haraka-rails-docker:9",
+    "stack.parts.tunnel": False,
+    "stack.parts.netdata": True,
+    "stack.parts.adminer": False,
+    "stack.parts.channels": False,
+    "stack.parts.mail_in": False,
+    "stack.profiles": ["another"],
+    "stack.data_checksums": False,
+    "stack.hourly_tasks": True,
+    "stack.layout.compose_file": "compose.yml",
+    "stack.layout.project": "another",
+    "stack.layout.app": "web",
+    "stack.layout.database": "postgres",
+    "stack.layout.cache": "valkey",
+    "stack.layout.database_name": "another",
+    "stack.layout.database_user": "another",
+    "stack.layout.database_volume": "postgres-data",
+    "stack.layout.volumes": {"uploads": "app-data"},
+    "stack.layout.web_port": 3001,
     "stack.environment": {"X": "1"},
     "stack.smtp.server": "other.example.org",
     "stack.smtp.port": 465,
@@ -131,8 +156,15 @@ BASE = {
     "backup": {"drive": {}},
     "docker": {"data": DISK},
     "system": {"swap": {"size": "1 GB"}, "firewall": {}},
-    "stack": {"smtp": {"server": "mail.example.org", "username": "me"}},
+    "stack": {
+        "repository": "git@github.com:you/loomio-pi-stack.git",
+        "smtp": {"server": "mail.example.org", "username": "me"},
+        # Netdata on the Pi and in a container are given the same files.
+        "parts": {**dict.fromkeys(Parts.model_fields, True), "netdata": False},
+    },
 }
+#: What has to be turned on for a setting to matter.
+MATTERS_WITH = {"stack.images.netdata": {"stack": {"parts": {"netdata": True}}}}
 
 
 def leaves(model: type[BaseModel]) -> list[str]:
@@ -152,13 +184,18 @@ def everything(folder: Path, secrets: Secrets | None = None, **more: Any) -> dic
     settings = desk.settings(folder, **desk.merged(BASE, more))
     secrets = secrets or SECRETS
     target = Target(desk.HOST, settings, secrets, FRESH, {})
+    layout, server = settings.stack.layout, git_server.over_ssh(settings.stack.repository)
     return {
         "reached": repr(hosts._ssh(settings.hosts[desk.HOST])),
         "docker": repr((docker.daemon_settings(settings.docker), docker.packages_of(settings.docker)))
         + docker.sources(target),
         "declared": repr(declared(target)),
         "docker key": repr((settings.docker.apt_key, settings.docker.apt_key_fingerprint)),
-        "clone": repr((settings.stack.repository, settings.stack.ref, settings.stack.directory)),
+        "clone": repr((settings.stack.repository, settings.stack.ref, settings.stack.directory))
+        + git_ssh.command(settings, secrets)
+        + (git_server.known_hosts(server, settings.stack.host_keys) if server else ""),
+        "asked": repr((layout.web_url, layout.keep_services, layout.volume(layout.database_volume))),
+        "chores": repr(hourly.contents(settings)) if hourly.needed(settings) else "",
         ".env": environment.render(settings, secrets),
         "config": agent.dump(agent_config.build(settings, secrets, desk.HOST)),
         "credentials": repr(agent_config.credentials(settings, secrets)),
@@ -191,6 +228,7 @@ SECRETS = desk.secrets(
     drive={"credentials": DRIVE},
     app={"smtp_password": "words"},
     encryption={"legacy_passphrase": "old words"},
+    stack={"tunnel_token": "a token"},
 )
 
 
@@ -207,8 +245,9 @@ def test_what_only_the_operator_s_machine_needs_is_used_there(key: str) -> None:
 @pytest.mark.parametrize("key", OTHERS)
 def test_each_setting_changes_something(tmp_path: Path, key: str) -> None:
     (tmp_path / "other.asc").write_bytes(b"")
-    before = everything(tmp_path)
-    after = everything(tmp_path, **nested(key, OTHERS[key]))
+    needed: dict[str, Any] = MATTERS_WITH.get(key, {})
+    before = everything(tmp_path, **needed)
+    after = everything(tmp_path, **desk.merged(needed, nested(key, OTHERS[key])))
     assert before != after, key
 
 
@@ -231,8 +270,7 @@ def at(document: Any, path: str) -> Any:
 
 #: What is the same on every Pi, and what only tests of the agent change.
 CONSTANT = {
-    *("project", "database.service", "database.name", "database.user", "keep_services", "env_file"),
-    *("state_directory", "credentials_directory", "application_keys"),
+    *("env_file", "state_directory", "credentials_directory", "application_keys"),
 }
 #: What follows from the secrets, or from the name of the Pi.
 FROM_SECRETS = {"host", "recipients", "signing_public_key", "old_signing_public_keys"}

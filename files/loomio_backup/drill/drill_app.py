@@ -45,26 +45,27 @@ def try_out(config: Config, bench: Bench, copy: Copy, bundle: Bundle, directory:
     if not config.verify.app:
         return "skipped: the settings say so (backup.verify_app)"
     found = {one.service: one for one in docker.containers(config.project) if not one.one_off}
-    lacking = [service for service in (APP, REDIS) if service not in found]
+    app, cache = config.app_service, config.cache_service
+    lacking = [service for service in (app, cache) if service not in found]
     if lacking:
         return f"skipped: there is no container of {' and '.join(lacking)} to take the image from"
-    meminfo = drill_bench.meminfo(config.project, found[REDIS].image_id)
+    meminfo = drill_bench.meminfo(config.project, found[cache].image_id)
     reason = drill_gates.too_little_for_the_app(drill_gates.available_memory(meminfo))
     if reason is not None:
         return f"skipped: {reason}"
     variables = environment(config, copy, bundle)
-    bench.start_redis(found[REDIS].image_id)
+    bench.start_redis(found[cache].image_id)
     file = _env_file(directory / "app.env", variables)
     try:
         container = bench.start(
             APP,
-            found[APP].image_id,
+            found[app].image_id,
             drill_gates.APP_MEMORY,
             *("--env-file", str(file), "--cap-drop", "NET_RAW"),
         )
     finally:
         file.unlink()
-    return _await(container, _health(found[APP]), variables)
+    return _await(container, _health(found[app]), variables)
 
 
 def environment(config: Config, copy: Copy, bundle: Bundle) -> dict[str, str]:

@@ -10,8 +10,9 @@ from ..pi import Pi
 
 #: Folders and files that belong to setup; what the agent writes as it works is not among them.
 MANAGED = (
-    "/etc/docker /etc/apt/keyrings /etc/apt/sources.list.d /etc/loomio-backup /etc/systemd/system "
-    "/opt/loomio-backup /opt/loomio-pi-stack /usr/local/bin /var/lib/loomio-pi-stack"
+    "/etc/docker /etc/apt/keyrings /etc/apt/sources.list.d /etc/loomio-backup /etc/loomio-pi-stack "
+    "/etc/netdata /etc/systemd/system /opt/loomio-backup /opt/loomio-pi-stack /usr/local/bin "
+    "/var/lib/loomio-pi-stack"
 ).split()
 WALK = """
 import hashlib, json, os, sys

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from .. import cloud
+from .. import cloud, combinations
 from ..docker import REPOSITORY, LabError
 from ..lab import Lab
 
@@ -116,7 +116,16 @@ def prepare(lab: Lab, *, port: int, drive_credentials: Mapping[str, Any]) -> Ope
     _write_private(operator.folder / "passphrase", secrets.token_urlsafe(24) + "\n")
     operator.settings_file.write_text(yaml.safe_dump(settings(lab, port), sort_keys=False))
     _must(operator.type("loomio-pi", "secrets", "init"))
-    edit_secrets(operator, drive_credentials=drive_credentials, sudo_password=lab.sudo_password)
+    edits = {
+        **combinations.LIVES[lab.release].needed,
+        "drive": {"credentials": dict(drive_credentials)},
+        "alerts": {
+            "urls": [cloud.ALERTS_URL + secrets.token_hex(12)],
+            "ping_url": cloud.PING_URL + secrets.token_hex(12),
+        },
+        "hosts": {HOST: {"sudo_password": lab.sudo_password}},
+    }
+    edit_secrets(operator, edits)
     return operator
 
 
@@ -148,6 +157,7 @@ def settings(lab: Lab, port: int) -> dict[str, Any]:
             "ref": cloud.STACK_TAG,
             "canonical_host": "loomio.example.org",
             "support_email": "help@example.org",
+            **combinations.LIVES[lab.release].wanted["stack"],
         },
         "backup": {
             # Hourly, but never while a drill goes on: it wants to start the only backup itself.
@@ -157,19 +167,9 @@ def settings(lab: Lab, port: int) -> dict[str, Any]:
     }
 
 
-def edit_secrets(
-    operator: Operator, *, drive_credentials: Mapping[str, Any], sudo_password: str | None
-) -> None:
+def edit_secrets(operator: Operator, edits: Mapping[str, Any]) -> None:
     """Put what only this lab knows into the secrets file, through `loomio-pi secrets edit`."""
     wanted = operator.folder / "edits.json"
-    edits = {
-        "drive": {"credentials": dict(drive_credentials)},
-        "alerts": {
-            "urls": [cloud.ALERTS_URL + secrets.token_hex(12)],
-            "ping_url": cloud.PING_URL + secrets.token_hex(12),
-        },
-        "hosts": {HOST: {"sudo_password": sudo_password}},
-    }
     _write_private(wanted, json.dumps(edits))
     try:
         editor = f"{sys.executable} -m tests.lab.drill.editor"

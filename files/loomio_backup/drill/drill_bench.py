@@ -47,6 +47,18 @@ class Copy:
     password: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """A volume of somebody else's, for a server that outlives the bench: where it is mounted, where the data
+    is (PGDATA), and the password that the server shall know.
+    """
+
+    volume: str
+    destination: str
+    data: str
+    password: str | None
+
+
 class Bench:
     """The network and what is on it. `directory` on this machine belongs to us alone."""
 
@@ -69,16 +81,21 @@ class Bench:
         return self.start(REDIS, image_id, drill_gates.REDIS_MEMORY, *_stepping_down(), command=keep_nothing)
 
     @contextmanager
-    def database(self, image_id: str, user: str) -> Iterator[Copy]:
-        """An empty server of the same image as the live one. Raises DrillError when it does not come up."""
-        password = secrets.token_urlsafe(24)
-        volume = docker.docker("volume", "create", "--label", f"{LABEL}={self.project}")
+    def database(self, image_id: str, user: str, place: Place | None = None) -> Iterator[Copy]:
+        """An empty server, whose data is gone with the bench unless it has a `place`. Raises DrillError when
+        it does not come up.
+        """
+        password = (place.password if place else None) or secrets.token_urlsafe(24)
+        if place is None:
+            volume = docker.docker("volume", "create", "--label", f"{LABEL}={self.project}")
+            place = Place(volume, "/pgdata", "/pgdata", password)
         container = self.start(
             DATABASE,
             image_id,
             drill_gates.DATABASE_MEMORY,
             *_stepping_down(),
-            *("--mount", f"type=volume,source={volume},target=/pgdata", "--env", "PGDATA=/pgdata"),
+            *("--mount", f"type=volume,source={place.volume},target={place.destination}"),
+            *("--env", f"PGDATA={place.data}"),
             *(
                 "--mount",
                 f"type=bind,source={self._hand_over(password, image_id)},target={_PASSWORD},readonly",

@@ -21,7 +21,7 @@ from loomio_backup.streams import Sink
 _Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
 
-_RESTORE = f"""
+RESTORE = f"""
 {{
   pg_restore --exit-on-error --no-password -d "$1"
   status=$?
@@ -29,6 +29,7 @@ _RESTORE = f"""
   exit $status
 }} <{WORK}/restore
 """
+"""Restores the file `restore` of the work directory into the database $1 (see `fed`)."""
 
 # Settings whose value is a list that PostgreSQL keeps quoted already.
 _LISTS = {
@@ -64,7 +65,7 @@ def restore_beside(helper: Helper, new: str, manifest: Manifest, bundle: Bundle,
     """
     with session(helper, MAINTENANCE_DATABASE) as sql:
         _refuse_older_server(sql, manifest)
-        _make_roles(sql, bundle.roles)
+        make_roles(sql, bundle.roles)
         make_database(sql, new, bundle.properties)
     _fill(helper, new, manifest, fetcher)
     _compare(helper, new, manifest)
@@ -80,7 +81,8 @@ def _refuse_older_server(sql: Session, manifest: Manifest) -> None:
         )
 
 
-def _make_roles(sql: Session, roles: Sequence[Role]) -> None:
+def make_roles(sql: Session, roles: Sequence[Role]) -> None:
+    """Make those of the roles that the server lacks."""
     # Password hashes are on their way: keep them out of the server's log.
     sql.execute("SET log_statement = 'none'; SET log_min_duration_statement = -1")
     sql.execute("SET log_min_error_statement = 'panic'")
@@ -94,10 +96,15 @@ def _make_roles(sql: Session, roles: Sequence[Role]) -> None:
             sql.execute(grant)
 
 
-def make_database(sql: Session, name: str, properties: DatabaseProperties) -> None:
-    """Make an empty database with these properties."""
+def make_database(
+    sql: Session, name: str, properties: DatabaseProperties, template: str = "template0"
+) -> None:
+    """Make a database with these properties: an empty one, or a copy of `template`, to which nobody may be
+    connected.
+    """
     statement = (
-        f"CREATE DATABASE {identifier(name)} TEMPLATE template0 OWNER {identifier(properties.owner)} "
+        f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} "
+        f"OWNER {identifier(properties.owner)} "
         f"ENCODING {literal(properties.encoding)} LC_COLLATE {literal(properties.collate)} "
         f"LC_CTYPE {literal(properties.ctype)} CONNECTION LIMIT {properties.connection_limit}"
     )
@@ -117,7 +124,7 @@ def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher) -> Non
     with fetcher.file(entry) as path:
         content = fed(
             helper,
-            _RESTORE,
+            RESTORE,
             new,
             f"pg_restore could not restore {entry.name}",
             lambda sink: copy_object(path, fetcher.identities, sink),

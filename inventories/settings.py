@@ -15,6 +15,7 @@ from inventories import checks
 from inventories.backup_settings import BackupSettings, EncryptionSettings, MonitoringSettings
 from inventories.checks import ExistingFile, LocalPath, PiDirectory, Port, Text, WebAddress, Word
 from inventories.group import Group
+from inventories.update_settings import UpdateSettings
 from inventories.validation import SettingsError, validated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,6 +158,7 @@ class Settings(Group):
         default=MonitoringSettings(), description="settings of the watch over the backups"
     )
     encryption: EncryptionSettings = Field(default=EncryptionSettings(), description="encryption settings")
+    update: UpdateSettings = Field(default=UpdateSettings(), description="settings of updates: rehearse …")
     pull: PullSettings = Field(default=PullSettings(), description="settings of loomio-pi pull: directory")
 
     @model_validator(mode="after")

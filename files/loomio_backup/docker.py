@@ -160,8 +160,11 @@ def remove_containers(found: Sequence[Container]) -> None:
     """Stop containers gracefully and remove them (never their volumes)."""
     if found:
         ids = [container.id for container in found]
-        docker("stop", "-t", "30", *ids)
-        docker("rm", "-f", *ids)
+        with _may_be_gone():
+            docker("stop", "-t", "30", *ids)
+        for id_ in ids:
+            with _may_be_gone():
+                docker("rm", "-f", id_)
 
 
 def _inspected(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -231,8 +234,14 @@ def remove_leftover_helpers(project: str) -> None:
 
 
 def _remove(id_: str) -> None:
-    try:
+    with _may_be_gone():
         docker("rm", "-f", "-v", id_)
+
+
+@contextlib.contextmanager
+def _may_be_gone() -> Iterator[None]:
+    try:
+        yield
     except DockerError as error:
         # Somebody else was faster; what counts is that it goes.
         if not re.search("already in progress|no such container", error.said, re.IGNORECASE):

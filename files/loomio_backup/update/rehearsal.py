@@ -154,7 +154,8 @@ class _Rehearsal:
             drill_bench.require_running(copy.container, "the database of the copy")
             raise UpdateError(
                 f"the migration failed in the rehearsal, on a copy (exit code {code}): "
-                f"{said or 'it said nothing'}. {SAFE} Keep the version that runs in the settings until there is a newer one."
+                f"{said or 'it said nothing'}. {SAFE} Keep the version that runs in the settings until "
+                "there is a newer one."
             )
         app = drill_app.start(bench, APP, self._ids.app, variables, self._directory)
         seconds = self._config.update.healthy_seconds

@@ -109,6 +109,7 @@ class _Update:
         if not journal.changes:
             say("nothing to update: the images that are asked for run already")
             return
+        (self._state.path / update_journal.RESULT).unlink(missing_ok=True)
         ids = self._checked()
         say(f"update: {', '.join(journal.changes)}")
         if self._wish.rehearse and self._config.update.rehearse:
@@ -162,7 +163,8 @@ class _Update:
             if new is not None and new < number // 10000:
                 raise UpdateError(
                     f"nothing was updated: {journal.after[POSTGRES]} is PostgreSQL {new}, and "
-                    f"{number // 10000} runs. An older PostgreSQL cannot read what a newer one wrote. Name one that is as new."
+                    f"{number // 10000} runs. An older PostgreSQL cannot read what a newer one wrote. Name "
+                    "one that is as new."
                 )
             originals.require_room(config, helper)
             if new is not None and new > number // 10000:
@@ -230,10 +232,11 @@ class _Update:
                 f"{journal.problem} The update was not made, and the old version runs."
             ) from error
         way_back.go(self._config, self._state, self._catalogue, journal)
+        down = seconds_text(journal.down_seconds or 0)
         raise UpdateError(
             f"{journal.problem} So the update was taken back: the old version runs on the data of when the "
-            f"writers stopped, nothing is lost, and Loomio was down for {seconds_text(journal.down_seconds or 0)}. "
-            f"The backup of that moment is {journal.backup} (pinned)."
+            f"writers stopped, nothing is lost, and Loomio was down for {down}. The backup of that "
+            f"moment is {journal.backup} (pinned)."
         ) from error
 
     def _save(self) -> None:

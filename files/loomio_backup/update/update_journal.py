@@ -22,7 +22,9 @@ from loomio_backup.state import StateDirectory, write_private
 
 MARKER = "update-unsettled"
 """A file beside the journal, there while an update is not at its end; systemd's path unit knows its name."""
-_JOURNAL, _RESULT = "update-journal.json", "update-result.json"
+RESULT = "update-result.json"
+"""The report of the last update that touched anything; the deploys know it by this name."""
+_JOURNAL = "update-journal.json"
 Step = Literal[
     "rehearsing", "stopping", "copying", "changing", "reverting", "starting", "done", "back", "left"
 ]
@@ -142,7 +144,7 @@ def write_result(state: StateDirectory, journal: Journal) -> None:
         "old_cluster": journal.cluster.old if journal.cluster and journal.state == "done" else None,
         "phases": {phase: round(seconds, 3) for phase, seconds in journal.phases.items()},
     }
-    write_private(state.path / _RESULT, json.dumps(document, indent=1) + "\n")
+    write_private(state.path / RESULT, json.dumps(document, indent=1) + "\n")
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -86,7 +86,7 @@ def differences(target: Target, placed: Placed | None) -> list[str]:
 
 @deploy("Update")
 def update(host: Host, target: Target) -> None:
-    """Bring what the settings name onto the Pi, or say why not. Raises DeployError before anything is done."""
+    """Bring what the settings name onto the Pi. Raises DeployError where there is nothing to update."""
     placed = _placed(host, target)
     if placed is None or not placed.brought_up:
         raise DeployError(

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from loomio_backup.config import Update
+
 from .docker import wait_until
 from .update_site import UpdateSite, release, update_site
 
@@ -61,8 +63,11 @@ def test_what_fails_in_the_rehearsal_fails_before_anything_stops(pi: UpdateSite)
     [("3.7.0", "the migration failed (exit code 1)"), ("3.8.0", "does not run on the live data")],
 )
 def test_what_fails_on_the_live_data_leads_back(pi: UpdateSite, version: str, reason: str) -> None:
-    before = state(pi)
+    before, patient = state(pi), pi.config
+    if version == "3.8.0":
+        pi.write_config(patient.model_copy(update={"update": Update(healthy_seconds=3)}))
     outcome = pi.run("update", WITHOUT, "--loomio", release(version))
+    pi.write_config(patient)
     assert outcome.code == 1
     assert reason in outcome.err
     assert "the update was taken back" in outcome.err

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ services:
   redis:
     healthcheck: {interval: 1s}
 """
+HEALTHY_SECONDS = 120
 RELEASES = {"3.6.0": "well", "3.7.0": "breaks", "3.8.0": "mute", "3.9.0": "hangs"}
 
 
@@ -52,6 +54,19 @@ def release(version: str) -> str:
     name = f"loomio-lab/release:{version}"
     docker("tag", built, name)
     return name
+
+
+@functools.cache
+def older_postgres() -> str:
+    """The name of an image of PostgreSQL 15: the stand-in's own, of the Debian before."""
+    images.base_image("bookworm")
+    source = images.HERE / "images" / "postgres"
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        shutil.copy(source / "docker-entrypoint.sh", context)
+        text = (source / "Dockerfile").read_text().replace("trixie", "bookworm").replace("17", "15")
+        (context / "Dockerfile").write_text(text)
+        return images.build(context, "postgres-15")
 
 
 @functools.cache
@@ -72,7 +87,7 @@ class UpdateSite(Site):
 
     def __init__(self, root: Path, project: str, postgres: str | None = None, **options: Any) -> None:
         super().__init__(root, project, **options)
-        self.write_config(self.config.model_copy(update={"update": Update(healthy_seconds=20)}))
+        self.write_config(self.config.model_copy(update={"update": Update(healthy_seconds=HEALTHY_SECONDS)}))
         stack = root / "stack"
         (stack / "lab.yml").write_text(_OVERRIDE.replace("%ROOT%", str(root)))
         compose = REPOSITORY / "files" / "stack" / "docker-compose.yml"

@@ -43,6 +43,7 @@ def planned(config: Config, id_: str) -> Cluster:
         )
     return Cluster(
         live=mount.source,
+        dress=restore_switch.attributes(mount.source),
         new=f"{config.project}_db-data-{id_}",
         old=f"{config.project}_db-data-before-{clock.now():%Y%m%d-%H%M%S}",
     )
@@ -118,7 +119,7 @@ def _pipe(database: str, old: Helper, new: Helper) -> None:
 
 
 def _exchange(cluster: Cluster, save: Save) -> None:
-    new, old = _directory(cluster.new), _directory(cluster.old)
+    new, old = directory_of(cluster.new), directory_of(cluster.old)
     cluster.moved = "out"
     save()
     _move(cluster.live, old)
@@ -133,20 +134,28 @@ def bring_back(config: Config, state: StateDirectory, cluster: Cluster, save: Sa
     repeated.
     """
     with reading.place(state, "verify", wait=True):
+        # A server of the bench may still use the new volume.
         drill_bench.clear(config.project)
+    let_back(cluster, save)
+
+
+def let_back(cluster: Cluster, save: Save) -> None:
+    """Move the files back. Can be repeated."""
     if cluster.moved == "in":
-        _move(cluster.live, _directory(cluster.new))
+        _move(cluster.live, directory_of(cluster.new))
         cluster.moved = "out"
         save()
     if cluster.moved == "out":
-        _move(_directory(cluster.old), cluster.live)
+        _move(directory_of(cluster.old), cluster.live)
+        restore_switch.dress_as(cluster.live, cluster.dress)
         cluster.moved = "nothing"
         save()
     for volume in (cluster.new, cluster.old):
         docker.docker("volume", "rm", "-f", volume)
 
 
-def _directory(volume: str) -> Path:
+def directory_of(volume: str) -> Path:
+    """The directory of a volume, which is made when it is absent."""
     docker.docker("volume", "create", volume)
     found = docker.volume_mountpoint(volume)
     assert found is not None

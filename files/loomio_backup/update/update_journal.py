@@ -35,11 +35,12 @@ LEADS_BACK: tuple[Step, ...] = ("copying", "changing", "reverting")
 
 class Cluster(BaseModel):
     """A PostgreSQL of another major version. `live`: the directory of the volume that it lives in; `new`: a
-    volume in which the new one was made; `old`: the one that keeps the old one's files. `moved`: which way
-    files were last begun to be moved.
+    volume in which the new one was made; `old`: the one that keeps the old one's files; `dress`: owner and
+    mode of the directory when the old one lived there. `moved`: which way files were last begun to be moved.
     """
 
     live: Path
+    dress: Root
     new: str
     old: str
     moved: Literal["nothing", "out", "in"] = "nothing"

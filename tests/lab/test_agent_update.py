@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,37 +79,39 @@ def test_what_fails_on_the_live_data_leads_back(pi: UpdateSite, version: str, re
     assert "before-update, pinned" in listed
 
 
-@pytest.mark.parametrize("at", ["stopping", "copying", "changing"])
-def test_a_power_cut_is_settled(pi: UpdateSite, at: str) -> None:
-    before = state(pi)
+def cut_off(pi: UpdateSite, at: str) -> None:
+    """Kill an update, with everything that it started, as soon as its journal says this."""
     running = pi.start("update", WITHOUT, "--loomio", release("3.9.0"))
     wait_until(lambda: pi.journal().get("state") == at and running.poll() is None, at, 120, every=0.01)
     if at == "changing":
         # It hangs in its migration, and has meddled with the files by then.
-        wait_until(lambda: (pi.storage / "added").exists(), "the migration has begun", 60)
+        wait_until(lambda: (pi.storage / "added").exists(), "the migration has begun", 120)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert (pi.root / "state" / "update-unsettled").exists()
+
+
+@pytest.mark.parametrize(("at", "verb"), [("stopping", "settle"), ("copying", "update --back")])
+def test_a_power_cut_before_anything_changed_leads_back(pi: UpdateSite, at: str, verb: str) -> None:
+    before = state(pi)
+    cut_off(pi, at)
+    pi.must(*verb.split())
+    ends_as_it_was(pi, before)
+
+
+def test_a_power_cut_in_the_migration_is_settled_before_anything_else_begins(pi: UpdateSite) -> None:
+    before = state(pi)
+    cut_off(pi, "changing")
+    for other in (("run",), ("restore", "--newest", "--unattended"), ("undo", "--unattended")):
+        outcome = pi.run(*other)
+        assert outcome.code == 1
+        assert "an update was interrupted half-way" in outcome.err
     pi.must("settle")
     ends_as_it_was(pi, before)
     assert "no restore and no update was left half-done" in pi.must("settle")
 
 
-def test_nothing_else_begins_before_it_is_settled(pi: UpdateSite) -> None:
-    before = state(pi)
-    running = pi.start("update", WITHOUT, "--loomio", release("3.9.0"))
-    wait_until(lambda: (pi.storage / "added").exists(), "the migration has begun", 120)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    for verb in (("run",), ("restore", "--newest", "--unattended"), ("undo", "--unattended")):
-        outcome = pi.run(*verb)
-        assert outcome.code == 1
-        assert "an update was interrupted half-way" in outcome.err
-    pi.must("update", "--back")
-    ends_as_it_was(pi, before)
-
-
-def test_a_good_one_updates_and_an_older_one_is_refused(pi: UpdateSite, tmp_path: Path) -> None:
+def test_a_good_one_updates_and_an_older_one_is_refused(pi: UpdateSite) -> None:
     said = pi.must("update", "--loomio", release("3.6.0"))
     assert "rehearsal: on a copy of" in said
     assert "Loomio was down for" in said

@@ -28,7 +28,7 @@ from loomio_backup.streams import Sink
 from loomio_backup.update import compose
 from loomio_backup.update.update_journal import Cluster
 
-_DUMP = f'exec pg_dump -Fc -Z0 --no-password -f {WORK}/dump -d "$1"'
+_DUMP = f'exec pg_dump -Fc -Z0 --no-sync --no-password -f {WORK}/dump -d "$1"'
 _BLOCK = 1 << 20
 Save = Callable[[], None]
 

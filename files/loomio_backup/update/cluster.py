@@ -99,13 +99,16 @@ def _pipe(database: str, old: Helper, new: Helper) -> None:
         dump = old.start(_DUMP, database, stdout=subprocess.DEVNULL, stderr=stderr)
         reader = FifoReader(fifo, lambda: dump.poll() is None)
 
-        def feed(sink: Sink) -> None:
+        def feed(sink: Sink) -> int:
+            passed = 0
             while block := reader.read(_BLOCK):
                 sink.write(block)
+                passed += len(block)
             if dump.wait() != 0:
                 stderr.seek(0)
                 said = stderr.read().decode(errors="replace").strip()
                 raise UpdateError(f"the old server's database could not be dumped: {said}.")
+            return passed
 
         try:
             restore_database.fed(

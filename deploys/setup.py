@@ -5,8 +5,9 @@ Can be run again at any time: what is as declared is left alone.
 
 from pyinfra.context import host
 
-from deploys.steps import everything, preflight, recovery, version
+from deploys.steps import everything, preflight, recovery, updating, version
 
 target = preflight.check(host)
 recovery.refuse_during_restore(host, target)
-everything.declare(version.in_force(host, target))
+updating.refuse_meanwhile(host, target)
+everything.declare(updating.without(host, version.in_force(host, target)))

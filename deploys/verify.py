@@ -7,14 +7,15 @@ that one for proof, beside what is live (--data drill=whole, or sample, or off).
 
 from pyinfra.context import host
 
-from deploys.steps import drift, drill, preflight, recovery, verdicts, verification, version
+from deploys.steps import drift, drill, preflight, recovery, updating, verdicts, verification, version
 
 scope = drill.wanted(host)
 verdict = verdicts.begin(host)
 with verdicts.noted(host, verdict):
     target = preflight.look(host)
     recovery.refuse_during_restore(host, target)
-    drift.compare(host, version.expected(host, target), verdict)
+    updating.refuse_meanwhile(host, target)
+    drift.compare(host, updating.without(host, version.expected(host, target)), verdict)
     verification.judge(host, target, verdict, scope)
     drill.run(target=target, verdict=verdict, scope=scope)
 verdicts.conclude(verdict=verdict)

@@ -19,6 +19,7 @@ from inventories.group import Group
 from inventories.overrides import laid_over
 from inventories.stack_settings import HostKeys, Images, Layout, Parts
 from inventories.system_settings import DockerData, Size, SystemSettings
+from inventories.update_settings import UpdateSettings
 from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -203,6 +204,7 @@ class Settings(Group):
         default=MonitoringSettings(), description="settings of the watch over the backups"
     )
     encryption: EncryptionSettings = Field(default=EncryptionSettings(), description="encryption settings")
+    update: UpdateSettings = Field(default=UpdateSettings(), description="settings of updates: rehearse …")
     pull: PullSettings = Field(default=PullSettings(), description="settings of loomio-pi pull: directory")
 
     @property

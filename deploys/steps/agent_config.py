@@ -30,6 +30,7 @@ from loomio_backup.config import (
     LocalStore,
     Retention,
     Stores,
+    Update,
     Verify,
     Watch,
 )
@@ -75,6 +76,9 @@ def build(settings: Settings, secrets: Secrets, host_name: str) -> Config:
             schedule=backup.verify_schedule,
             app=backup.verify_app,
             offline_key=settings.encryption.offline_key,
+        ),
+        update=Update(
+            rehearse=settings.update.rehearse, healthy_seconds=settings.update.healthy_minutes * 60
         ),
         state_directory=Path(AGENT_STATE),
         credentials_directory=Path(CREDENTIALS),

@@ -5,6 +5,7 @@ disagree.
 from pathlib import Path
 
 from loomio_backup.restore import restore_journal
+from loomio_backup.update import update_journal
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"
@@ -41,6 +42,11 @@ RESTORE_MARKER = f"{AGENT_STATE}/{restore_journal.MARKER}"
 RESTORE_OPTIONS = "/run/loomio-restore.env"
 #: With an offline key: the identity, lent for as long as a restore takes.
 LENT_IDENTITY = "/run/loomio-restore.identity"
+#: There while an update is not at its end, what the last one came to, and the options of the next.
+UPDATE_MARKER = f"{AGENT_STATE}/{update_journal.MARKER}"
+UPDATE_RESULT = f"{AGENT_STATE}/{update_journal.RESULT}"
+UPDATE_OPTIONS = "/run/loomio-update.env"
+LENT_TO_UPDATE = "/run/loomio-update.identity"
 
 BACKUP_SERVICE = "loomio-backup.service"
 BACKUP_TIMER = "loomio-backup.timer"
@@ -60,6 +66,7 @@ TIMERS = (BACKUP_TIMER, PRUNE_TIMER, WATCH_TIMER, VERIFY_TIMER, SAMPLE_TIMER)
 HOURLY_SERVICE = "loomio-hourly-tasks.service"
 HOURLY_TIMER = "loomio-hourly-tasks.timer"
 RESTORE_SERVICE = "loomio-restore.service"
+UPDATE_SERVICE = "loomio-update.service"
 SETTLE_SERVICE = "loomio-restore-settle.service"
 SETTLE_PATH = "loomio-restore-settle.path"
 #: With an offline key: the identity, lent to a unit for as long as its drill takes.

@@ -1,4 +1,5 @@
-"""The units: on schedule, backups, clearing up, watch and drills; a restore that only a recovery starts."""
+"""The units: on schedule, backups, clearing up, watch and drills; a restore and an update that only
+deploys start."""
 
 import io
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from deploys.steps.paths import (
     LENT_IDENTITY,
     LENT_TO_DRILL,
     LENT_TO_SAMPLE,
+    LENT_TO_UPDATE,
     PRUNE_SERVICE,
     PRUNE_TIMER,
     RESTORE_MARKER,
@@ -28,6 +30,9 @@ from deploys.steps.paths import (
     SETTLE_PATH,
     SETTLE_SERVICE,
     TIMERS,
+    UPDATE_MARKER,
+    UPDATE_OPTIONS,
+    UPDATE_SERVICE,
     VERIFY_SERVICE,
     VERIFY_TIMER,
     WATCH_SERVICE,
@@ -54,6 +59,7 @@ TEMPLATES = {
     SAMPLE_SERVICE: "loomio-backup-verify.service.j2",
     SAMPLE_TIMER: "timer.j2",
     RESTORE_SERVICE: "loomio-restore.service.j2",
+    UPDATE_SERVICE: "loomio-update.service.j2",
     SETTLE_SERVICE: "loomio-restore-settle.service.j2",
     SETTLE_PATH: "loomio-restore-settle.path.j2",
 }
@@ -164,8 +170,20 @@ def contents(target: Target) -> dict[str, str]:
             "lent_identity": LENT_IDENTITY if offline else None,
             "options": RESTORE_OPTIONS,
         },
-        SETTLE_SERVICE: {**common, "credentials": lent(*RESTORE_CREDENTIALS), "lent_identity": None},
-        SETTLE_PATH: {"marker": RESTORE_MARKER},
+        UPDATE_SERVICE: {
+            **common,
+            "credentials": lent(*RESTORE_CREDENTIALS),
+            "lent_identity": LENT_TO_UPDATE if offline else None,
+            "options": UPDATE_OPTIONS,
+            "stack_directory": settings.stack.directory,
+        },
+        SETTLE_SERVICE: {
+            **common,
+            "credentials": lent(*RESTORE_CREDENTIALS),
+            "lent_identity": None,
+            "stack_directory": settings.stack.directory,
+        },
+        SETTLE_PATH: {"markers": (RESTORE_MARKER, UPDATE_MARKER)},
     }
     return {unit: render(template, **variables[unit]) for unit, template in TEMPLATES.items()}
 

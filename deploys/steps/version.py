@@ -16,26 +16,23 @@ from pyinfra.api.host import Host
 from pyinfra.operations import files
 
 from deploys.facts.version import Kept, KeptVersionFact, Named
-from deploys.steps import recovery
 from deploys.steps.paths import KEPT_VERSION
 from deploys.steps.preflight import Target
 from inventories.settings import Settings
 from inventories.stack_settings import Layout
 
-#: How to say that the settings count again.
-UPDATE = "--data update=yes"
 _MAJOR = re.compile(r"\b(\d+)(?:\.\d+|beta|rc|\b)")
 
 
 def in_force(host: Host, asked: Target) -> Target:
     """What to put on the Pi for what is asked for: the same, or with the version that a recovery kept.
 
-    The record goes as soon as the settings name another version than they did then, or the word is said.
+    The record goes as soon as the settings name another version than they did then, or with an update.
     """
     kept = host.get_fact(KeptVersionFact, path=KEPT_VERSION)
     if kept is None:
         return asked
-    if kept.instead_of == named(asked.settings) and not recovery.said_yes(host, "update"):
+    if kept.instead_of == named(asked.settings):
         for sentence in sentences(kept):
             logger.warning(f"{host.print_prefix}{sentence}")
         return running(asked, kept.runs)
@@ -113,8 +110,7 @@ def sentences(kept: Kept) -> list[str]:
     runs = ", ".join(f"commit {value[:12]}" if key == "stack.ref" else value for key, _, value in differing)
     return [
         f"The settings name {asked}; {kept.backup} was made by {runs}, and that is what runs. Nothing is "
-        "updated by itself after a recovery. When all is well, update with: loomio-pi deploy backup --data "
-        f"label=before-update, and then: loomio-pi deploy setup {UPDATE}"
+        "updated by itself after a recovery. When all is well, update with: loomio-pi deploy update"
     ]
 
 

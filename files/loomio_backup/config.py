@@ -185,6 +185,15 @@ class Verify(Model):
     offline_key: bool = False
 
 
+class Update(Model):
+    """Updates of the stack. `rehearse`: try the migration out on a restored copy first. `healthy_seconds`: so
+    long a new version may take to answer, migration not included.
+    """
+
+    rehearse: bool = True
+    healthy_seconds: Annotated[int, Field(gt=0)] = 900
+
+
 class Config(Model):
     """Everything the agent needs to know that is not a secret."""
 
@@ -208,6 +217,7 @@ class Config(Model):
     clock_wait_seconds: Count = 300
     watch: Watch = Watch()
     verify: Verify = Verify()
+    update: Update = Update()
     state_directory: AbsolutePath = Path("/var/lib/loomio-backup")
     credentials_directory: AbsolutePath = Path("/etc/loomio-backup/credentials")
     schedule: Annotated[str, AfterValidator(_cron)] = "0 * * * *"

@@ -116,18 +116,35 @@ def volume_mountpoint(volume: str) -> Path | None:
     return Path(mountpoint)
 
 
-def data_directory(database: Container) -> Path:
-    """Where, on this machine, a PostgreSQL container keeps its databases; Docker's own directory when that is
-    no mount.
+@dataclass(frozen=True)
+class DataMount:
+    """Where a PostgreSQL container keeps its databases: `source` on this machine is mounted at `destination`,
+    and `data` (PGDATA) is that or below it.
     """
+
+    source: Path
+    destination: PurePosixPath
+    data: PurePosixPath
+
+
+def data_mount(database: Container) -> DataMount | None:
+    """The mount of a PostgreSQL container's databases; None when they are in no mount."""
     entry = _inspected("container", [database.id])[0]
     environment = dict(line.partition("=")[::2] for line in entry["Config"]["Env"] or [])
     data = PurePosixPath(environment.get("PGDATA", "/var/lib/postgresql/data"))
     mounts = [mount for mount in entry["Mounts"] if mount.get("Source")]
     for mount in sorted(mounts, key=lambda mount: len(mount["Destination"]), reverse=True):
         if data.is_relative_to(mount["Destination"]):
-            return Path(mount["Source"])
-    return Path(docker("info", "--format", "{{.DockerRootDir}}"))
+            return DataMount(Path(mount["Source"]), PurePosixPath(mount["Destination"]), data)
+    return None
+
+
+def data_directory(database: Container) -> Path:
+    """Where, on this machine, a PostgreSQL container keeps its databases; Docker's own directory when that is
+    no mount.
+    """
+    mount = data_mount(database)
+    return mount.source if mount else Path(docker("info", "--format", "{{.DockerRootDir}}"))
 
 
 def create_volume(project: str, volume: str) -> Path:
@@ -143,8 +160,11 @@ def remove_containers(found: Sequence[Container]) -> None:
     """Stop containers gracefully and remove them (never their volumes)."""
     if found:
         ids = [container.id for container in found]
-        docker("stop", "-t", "30", *ids)
-        docker("rm", "-f", *ids)
+        with _may_be_gone():
+            docker("stop", "-t", "30", *ids)
+        for id_ in ids:
+            with _may_be_gone():
+                docker("rm", "-f", id_)
 
 
 def _inspected(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -214,8 +234,14 @@ def remove_leftover_helpers(project: str) -> None:
 
 
 def _remove(id_: str) -> None:
-    try:
+    with _may_be_gone():
         docker("rm", "-f", "-v", id_)
+
+
+@contextlib.contextmanager
+def _may_be_gone() -> Iterator[None]:
+    try:
+        yield
     except DockerError as error:
         # Somebody else was faster; what counts is that it goes.
         if not re.search("already in progress|no such container", error.said, re.IGNORECASE):

@@ -106,3 +106,7 @@ class CheckError(AgentError):
 
 class DrillError(AgentError):
     """A drill could not be made, or it found that a backup does not come back as it should."""
+
+
+class UpdateError(AgentError):
+    """An update was refused or did not succeed; says what runs now."""

@@ -195,5 +195,5 @@ def test_a_later_setup_does_not_update_by_itself(evening: Evening) -> None:
     done = evening.operator.deploy("setup")
     assert done.code == 0, done.output[-4000:]
     assert done.changed() == []
-    assert "update with: loomio-pi deploy backup --data label=before-update" in done.output
+    assert "update with: loomio-pi deploy update" in done.output
     assert images(evening.pi) == before

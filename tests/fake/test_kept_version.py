@@ -25,30 +25,15 @@ def test_a_plain_setup_updates_nothing_and_says_what_runs(tmp_path: Path) -> Non
     assert done.code == 0, done.output
     assert "The settings name loomio/loomio:3.6 (stack.images.loomio)" in done.output
     assert "was made by loomio/loomio:3.5, and that is what runs" in done.output
-    assert "loomio-pi deploy setup --data update=yes" in done.output
+    assert "update with: loomio-pi deploy update" in done.output
     assert LET_GO not in done.output
 
 
-def test_the_word_makes_the_settings_count_again(tmp_path: Path) -> None:
-    gone: Answer = (r"stat -c .*kept-version\.json", _present())
-    done = pi(tmp_path, "loomio/loomio:3.6", gone).deploy("setup", "--dry", "--json", "--data", "update=yes")
-    assert done.code == 0, done.output
-    # First of all: what is interrupted after that still ends with the version that was asked for.
-    assert done.planned[0] == LET_GO
-    assert "that is what runs" not in done.output
-
-
-def test_so_do_settings_that_name_another_version_than_they_did_then(tmp_path: Path) -> None:
+def test_settings_that_name_another_version_than_they_did_then_count_again(tmp_path: Path) -> None:
     gone: Answer = (r"stat -c .*kept-version\.json", _present())
     done = pi(tmp_path, "loomio/loomio:3.5", gone).deploy("setup")
     assert done.code == 0, done.output
     assert done.planned[0] == LET_GO
-
-
-def test_a_word_that_is_not_understood_is_refused(tmp_path: Path) -> None:
-    done = pi(tmp_path, "loomio/loomio:3.6").deploy("setup", "--dry", "--data", "update=perhaps")
-    assert done.code == 1
-    assert "update='perhaps' is not understood. Nothing was changed." in done.output
 
 
 def _present() -> str:

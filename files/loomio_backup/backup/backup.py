@@ -35,6 +35,7 @@ from loomio_backup.retention.leftovers import Leftovers
 from loomio_backup.retention.pins import Pin, Pins
 from loomio_backup.retention.prune import Pruner
 from loomio_backup.state import StateDirectory
+from loomio_backup.update import update_journal
 from loomio_backup.version import VERSION
 
 
@@ -164,6 +165,7 @@ class _Backup:
         return manifest
 
     def _refuse_half_restored(self) -> None:
+        update_journal.refuse_unfinished(self._state, "no backup was made")
         journal = restore_journal.load(self._state.restore_journal)
         if journal is not None and journal.state == "switching":
             raise BackupError(

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from loomio_backup.command import cli_restore
+from loomio_backup.command import cli_restore, cli_update
 from loomio_backup.command.cli_options import add_expectation, add_json, add_store, add_wait
 from loomio_backup.config import DEFAULT_PATH, LABEL
 
@@ -166,6 +166,7 @@ def parser() -> argparse.ArgumentParser:
     add_store(export)
 
     cli_restore.add_verbs(verbs)
+    cli_update.add_verb(verbs)
 
     from loomio_backup.monitoring import probe
 

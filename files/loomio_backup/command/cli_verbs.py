@@ -199,6 +199,22 @@ def _settle(arguments: argparse.Namespace) -> int:
     return settle.run(settings, keys)
 
 
+def _update(arguments: argparse.Namespace) -> int:
+    from loomio_backup.update import update
+
+    settings, keys = _opened(arguments)
+    if arguments.back:
+        return update.back(settings)
+    wish = update.Wish(
+        loomio=arguments.loomio,
+        postgres=arguments.postgres,
+        redis=arguments.redis,
+        rehearse=not arguments.no_rehearsal,
+        wait=arguments.wait,
+    )
+    return update.run(settings, keys, wish)
+
+
 def _candidate(arguments: argparse.Namespace) -> int:
     from loomio_backup.restore import candidate
 
@@ -251,6 +267,7 @@ VERBS: dict[str, Verb] = {
     "extract": _extract,
     "open": _open,
     "candidate": _candidate,
+    "update": _update,
     "probe": _probe,
     "rotate-key": _rotate_key,
     "decrypt": _decrypt,

@@ -16,11 +16,10 @@ from urllib.parse import quote
 from loomio_backup import docker
 from loomio_backup.backup.bundle import Bundle, parse_env
 from loomio_backup.config import Config
-from loomio_backup.docker import Container
 from loomio_backup.drill import drill_bench, drill_gates
 from loomio_backup.drill.drill_bench import APP, DATABASE, REDIS, Bench, Copy, last_words
 from loomio_backup.errors import AgentError
-from loomio_backup.progress import Ticker
+from loomio_backup.progress import Ticker, seconds_text
 
 ANSWERED = "answered"
 _ALLOWED = {
@@ -30,9 +29,9 @@ _ALLOWED = {
     *("SECRET_KEY_BASE", "SECRET_COOKIE_TOKEN", "DEVISE_SECRET"),
 }
 """What is needed to start: names, numbers, and the keys that belong to the data."""
-_STARTING_SECONDS = 900
+STARTING_SECONDS = 900
 """As long as the stack gives it: it prepares the database first, on a Pi that has other things to do."""
-_HEALTHY = "curl --fail --silent --output /dev/null http://localhost:3000/api/v1/boot/version"
+LOOMIO_HEALTH = "curl --fail --silent --output /dev/null http://localhost:3000/api/v1/boot/version"
 _FRONT_PAGE = (
     "command -v curl >/dev/null || exit 0; "
     "curl --silent --output /dev/null --max-time 60 --write-out '%{http_code}' "
@@ -55,17 +54,25 @@ def try_out(config: Config, bench: Bench, copy: Copy, bundle: Bundle, directory:
         return f"skipped: {reason}"
     variables = environment(config, copy, bundle)
     bench.start_redis(found[cache].image_id)
+    container = start(bench, APP, found[app].image_id, variables, directory)
+    return answer_of(container, health_of(found[app].id), variables)
+
+
+def start(
+    bench: Bench, name: str, image_id: str, variables: Mapping[str, str], directory: Path, *command: str
+) -> str:
+    """Start the app's image on the bench, with these variables; returns the container."""
     file = _env_file(directory / "app.env", variables)
     try:
-        container = bench.start(
-            APP,
-            found[app].image_id,
+        return bench.start(
+            name,
+            image_id,
             drill_gates.APP_MEMORY,
             *("--env-file", str(file), "--cap-drop", "NET_RAW"),
+            command=command,
         )
     finally:
         file.unlink()
-    return _await(container, _health(found[app]), variables)
 
 
 def environment(config: Config, copy: Copy, bundle: Bundle) -> dict[str, str]:
@@ -95,20 +102,25 @@ def _env_file(path: Path, variables: Mapping[str, str]) -> Path:
     return path
 
 
-def _health(live: Container) -> str:
-    """The live app's own health check as a shell command."""
-    document: list[dict[str, Any]] = json.loads(docker.docker("container", "inspect", live.id))
+def health_of(container: str) -> str:
+    """A container's own health check as a shell command; Loomio's, where it has none."""
+    document: list[dict[str, Any]] = json.loads(docker.docker("container", "inspect", container))
     test: list[str] = (document[0]["Config"].get("Healthcheck") or {}).get("Test") or []
     match test:
         case ["CMD-SHELL", command]:
             return command
         case ["CMD", *words]:
             return shlex.join(words)
-    return _HEALTHY
+    return LOOMIO_HEALTH
 
 
-def _await(container: str, health: str, variables: Mapping[str, str]) -> str:
-    deadline, ticker = time.monotonic() + _STARTING_SECONDS, Ticker("app")
+def answer_of(
+    container: str, health: str, secrets: Mapping[str, str], seconds: float = STARTING_SECONDS
+) -> str:
+    """Wait until the app in a container answers: `answered`, or `skipped: …` or `failed: …` with the reason.
+    The values of `secrets` are kept out of it.
+    """
+    deadline, ticker = time.monotonic() + seconds, Ticker("app")
     while _exec(container, health).returncode != 0:
         state = docker.docker(
             "inspect", "--format", "{{.State.Running}} {{.State.OOMKilled}} {{.State.ExitCode}}", container
@@ -117,10 +129,10 @@ def _await(container: str, health: str, variables: Mapping[str, str]) -> str:
         if too_large == "true":
             return f"skipped: it took more memory than a drill may ({drill_gates.APP_MEMORY >> 20} MiB)"
         if running != "true":
-            said = _without(last_words(container), variables.values())
+            said = without(last_words(container), secrets.values())
             return f"failed: it ended with exit code {code} and said: {said or 'nothing'}"
         if time.monotonic() > deadline:
-            return f"failed: it did not answer within {_STARTING_SECONDS // 60} minutes"
+            return f"failed: it did not answer within {seconds_text(seconds)}"
         ticker.tick("it is starting")
         time.sleep(1)
     # The check need not touch the database; the first page does.
@@ -143,7 +155,7 @@ def _exec(container: str, command: str) -> "subprocess.CompletedProcess[bytes]":
         ) from None
 
 
-def _without(text: str, secrets: Iterable[str]) -> str:
+def without(text: str, secrets: Iterable[str]) -> str:
     """What a program printed, without the secrets that it was given."""
     for secret in secrets:
         if len(secret) >= 8:

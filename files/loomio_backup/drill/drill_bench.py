@@ -47,6 +47,18 @@ class Copy:
     password: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """A volume of somebody else's, for a server that outlives the bench: where it is mounted, where the data
+    is (PGDATA), and the password that the server shall know.
+    """
+
+    volume: str
+    destination: str
+    data: str
+    password: str | None
+
+
 class Bench:
     """The network and what is on it. `directory` on this machine belongs to us alone."""
 
@@ -55,12 +67,23 @@ class Bench:
         self._network = network
         self._directory = directory
 
-    def start(self, name: str, image_id: str, memory: int, *options: str, command: Sequence[str] = ()) -> str:
-        """Start a container that others reach as `name`; returns its id. `memory`: its limit in bytes."""
+    def start(
+        self,
+        name: str,
+        image_id: str,
+        memory: int,
+        *options: str,
+        command: Sequence[str] = (),
+        calm: bool = True,
+    ) -> str:
+        """Start a container that others reach as `name`; returns its id. `memory`: its limit in bytes. Not
+        `calm`: while Loomio is down anyway, it may take what there is.
+        """
+        limits = (*_CALM, "--memory", str(memory)) if calm else ()
         return docker.docker(
             *("run", "-d", "--label", f"{LABEL}={self.project}", "--network", self._network),
-            *("--network-alias", name, "--dns", _NOWHERE, "--memory", str(memory)),
-            *(*_CALM, *_LOCKED, *_LOGS, *options, image_id, *command),
+            *("--network-alias", name, "--dns", _NOWHERE),
+            *(*limits, *_LOCKED, *_LOGS, *options, image_id, *command),
         )
 
     def start_redis(self, image_id: str) -> str:
@@ -69,16 +92,21 @@ class Bench:
         return self.start(REDIS, image_id, drill_gates.REDIS_MEMORY, *_stepping_down(), command=keep_nothing)
 
     @contextmanager
-    def database(self, image_id: str, user: str) -> Iterator[Copy]:
-        """An empty server of the same image as the live one. Raises DrillError when it does not come up."""
-        password = secrets.token_urlsafe(24)
-        volume = docker.docker("volume", "create", "--label", f"{LABEL}={self.project}")
+    def database(self, image_id: str, user: str, place: Place | None = None) -> Iterator[Copy]:
+        """An empty server, whose data is gone with the bench unless it has a `place`. Raises DrillError when
+        it does not come up.
+        """
+        calm, password = place is None, (place.password if place else None) or secrets.token_urlsafe(24)
+        if place is None:
+            volume = docker.docker("volume", "create", "--label", f"{LABEL}={self.project}")
+            place = Place(volume, "/pgdata", "/pgdata", password)
         container = self.start(
             DATABASE,
             image_id,
             drill_gates.DATABASE_MEMORY,
             *_stepping_down(),
-            *("--mount", f"type=volume,source={volume},target=/pgdata", "--env", "PGDATA=/pgdata"),
+            *("--mount", f"type=volume,source={place.volume},target={place.destination}"),
+            *("--env", f"PGDATA={place.data}"),
             *(
                 "--mount",
                 f"type=bind,source={self._hand_over(password, image_id)},target={_PASSWORD},readonly",
@@ -86,6 +114,7 @@ class Bench:
             *("--env", f"POSTGRES_PASSWORD_FILE={_PASSWORD}", "--env", f"POSTGRES_USER={user}"),
             *("--env", "POSTGRES_DB=postgres"),
             command=("postgres", "-c", "shared_buffers=64MB", "-c", "max_connections=40"),
+            calm=calm,
         )
         live = docker.Container(container, DATABASE, image_id, image_id, True, False, {})
         work = self._directory / "helper"

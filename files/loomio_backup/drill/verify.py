@@ -32,7 +32,7 @@ from loomio_backup.progress import say, seconds_text
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
 
-_RESTORING = ("a restore", "an undo", "settling a restore")
+_RESTORING = ("a restore", "an undo", "settling", "an update")
 _NICE = 19
 _TOLD = 8
 """Problems that the final sentence names."""
@@ -176,8 +176,8 @@ def _refuse_during_restore(state: StateDirectory) -> None:
     holder = state.running()
     if holder is not None and holder.startswith(_RESTORING):
         raise DrillError(
-            f"no drill was begun: a restore is going on ({holder}), and it needs all that the Pi has. "
-            "It goes on undisturbed; try again when it has finished."
+            f"no drill was begun: a restore or an update is going on ({holder}), and it needs all that the "
+            "Pi has. It goes on undisturbed; try again when it has finished."
         )
 
 

@@ -37,6 +37,7 @@ from loomio_backup.restore.restore_preflight import require_identity
 from loomio_backup.restore.restore_prepare import Preparation
 from loomio_backup.restore.restore_words import question
 from loomio_backup.state import StateDirectory
+from loomio_backup.update import update_journal
 
 _REMEMBERED = 20
 """Backups of what was live that earlier restores made here: "the newest" means none of them."""
@@ -88,6 +89,7 @@ class _Restore:
         self._ran = dict(self._last.ran) if self._last is not None and unfinished else {}
 
     def make(self) -> None:
+        update_journal.refuse_unfinished(self._state, "nothing was restored")
         if self._last is not None and self._last.state == "switching":
             say(f"finishing the interrupted restore of {self._last.backup}")
             finish(self._config, self._state, self._catalogue, self._last, self._watch)

@@ -27,7 +27,7 @@ NEW_PREFIX = "loomio_restore_"
 
 # Every table and index is a transaction of its own, and an SD card takes its time to confirm each. What
 # follows (ANALYZE) is confirmed as ever, and with it all that came before.
-_RESTORE = f"""
+RESTORE = f"""
 {{
   PGOPTIONS="-c synchronous_commit=off" pg_restore --exit-on-error --no-password -d "$1"
   status=$?
@@ -35,6 +35,7 @@ _RESTORE = f"""
   exit $status
 }} <{WORK}/restore
 """
+"""Restores the file `restore` of the work directory into the database $1 (see `fed`)."""
 
 # Settings whose value is a list that PostgreSQL keeps quoted already.
 _LISTS = {
@@ -78,7 +79,7 @@ def restore_beside(
     """
     with session(helper, MAINTENANCE_DATABASE) as sql:
         _refuse_older_server(sql, manifest)
-        _make_roles(sql, bundle.roles)
+        make_roles(sql, bundle.roles)
         make_database(sql, new, bundle.properties)
     _fill(helper, new, manifest, fetcher, stop or threading.Event())
     _compare(helper, new, manifest)
@@ -94,7 +95,8 @@ def _refuse_older_server(sql: Session, manifest: Manifest) -> None:
         )
 
 
-def _make_roles(sql: Session, roles: Sequence[Role]) -> None:
+def make_roles(sql: Session, roles: Sequence[Role]) -> None:
+    """Make those of the roles that the server lacks."""
     # Password hashes are on their way: keep them out of the server's log.
     sql.execute("SET log_statement = 'none'; SET log_min_duration_statement = -1")
     sql.execute("SET log_min_error_statement = 'panic'")
@@ -108,10 +110,15 @@ def _make_roles(sql: Session, roles: Sequence[Role]) -> None:
             sql.execute(grant)
 
 
-def make_database(sql: Session, name: str, properties: DatabaseProperties) -> None:
-    """Make an empty database with these properties."""
+def make_database(
+    sql: Session, name: str, properties: DatabaseProperties, template: str = "template0"
+) -> None:
+    """Make a database with these properties: an empty one, or a copy of `template`, to which nobody may be
+    connected.
+    """
     statement = (
-        f"CREATE DATABASE {identifier(name)} TEMPLATE template0 OWNER {identifier(properties.owner)} "
+        f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} "
+        f"OWNER {identifier(properties.owner)} "
         f"ENCODING {literal(properties.encoding)} LC_COLLATE {literal(properties.collate)} "
         f"LC_CTYPE {literal(properties.ctype)} CONNECTION LIMIT {properties.connection_limit}"
     )
@@ -131,7 +138,7 @@ def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher, stop: 
     with fetcher.file(entry) as path:
         content = fed(
             helper,
-            _RESTORE,
+            RESTORE,
             new,
             f"pg_restore could not restore {entry.name}",
             lambda sink: copy_object(path, fetcher.identities, _Stoppable(sink, stop)),

@@ -99,19 +99,19 @@ def switch_files(
     arriving, before = root / (_ARRIVING + id_), root / (BEFORE + id_)
     if staged.exists():
         before.mkdir(mode=0o700, exist_ok=True)
-        _move_children(root, before)
+        move_children(root, before)
         if dress is not None:
-            _dress(staged, dress)
+            dress_as(staged, dress)
         # From here on the root's children are the new ones: the other name says so after an interruption.
         staged.rename(arriving)
         sync_directory(root)
     if arriving.exists():
         dress = attributes(arriving)
-        _move_children(arriving, root)
+        move_children(arriving, root)
         if before.exists() and not any(before.iterdir()):
             before.rmdir()
         arriving.rmdir()
-        _dress(root, dress)
+        dress_as(root, dress)
         sync_directory(root)
     return before if before.exists() else None
 
@@ -124,13 +124,15 @@ def attributes(directory: Path) -> Root:
     )
 
 
-def _dress(directory: Path, as_it_was: Root) -> None:
+def dress_as(directory: Path, as_it_was: Root) -> None:
+    """Give a directory owner, mode and time."""
     os.chown(directory, as_it_was.uid, as_it_was.gid)
     directory.chmod(as_it_was.mode)
     os.utime(directory, ns=(as_it_was.mtime_ns, as_it_was.mtime_ns))
 
 
-def _move_children(source: Path, target: Path) -> None:
+def move_children(source: Path, target: Path) -> None:
+    """Rename everything in a directory into another one of the same file system, but what is ours."""
     with os.scandir(os.fsencode(source)) as listing:
         names = [entry.name for entry in listing if not is_reserved(entry.name)]
     for name in names:

@@ -17,25 +17,36 @@ from loomio_backup.restore.restore_files import remove_staged
 from loomio_backup.restore.restore_finish import finish, start
 from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
+from loomio_backup.update import update
 
 
 def run(config: Config, credentials: Credentials) -> int:
-    """The verb; waits for a restore that is still running. Raises AgentError when it cannot be done now."""
+    """The verb; waits for a restore or an update that is still running. Raises AgentError when it cannot be
+    done now.
+    """
+    restored = _restore(config, credentials)
+    updated = update.settle(config)
+    if not restored and not updated:
+        say("no restore and no update was left half-done")
+    return 0
+
+
+def _restore(config: Config, credentials: Credentials) -> bool:
+    """Whether there was one."""
     state = StateDirectory(config.state_directory)
     with state.locked("settling a restore", wait=True), Catalogue(state.catalogue) as catalogue:
         journal = restore_journal.load(state.restore_journal)
         if journal is not None and journal.start_due:
             say(f"{journal.backup} is in its place, and the stack was not started yet")
             start(config, state, journal)
-            return 0
+            return True
         if journal is None or journal.state in ("done", "left"):
             (state.path / restore_journal.MARKER).unlink(missing_ok=True)
-            say("no restore was left half-done")
             if keeping.due(config, catalogue):
                 state.empty_spool()
                 docker.remove_leftover_helpers(config.project)
                 keeping.let_go(config, state, catalogue)
-            return 0
+            return False
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
         if journal.state == "switching":
@@ -53,7 +64,7 @@ def run(config: Config, credentials: Credentials) -> int:
                 f"the restore of {journal.backup} was interrupted before it touched anything live; what it "
                 "had laid beside is gone. To try again, run the same command again"
             )
-    return 0
+    return True
 
 
 def leave(config: Config, state: StateDirectory, journal: Journal) -> None:

@@ -23,6 +23,7 @@ from loomio_backup.restore.restore_files import STAGED
 from loomio_backup.restore.restore_finish import finish
 from loomio_backup.restore.restore_journal import Before, Journal
 from loomio_backup.state import StateDirectory
+from loomio_backup.update import update_journal
 
 _KEPT_DATABASE = re.compile(r"loomio_(before|undone)_\d{8}_\d{6}")
 
@@ -51,6 +52,7 @@ def run(config: Config, unattended: bool, leave_stopped: bool = False) -> int:
 
 
 def _refuse_unfinished(state: StateDirectory) -> None:
+    update_journal.refuse_unfinished(state, "nothing was undone")
     current = restore_journal.load(state.restore_journal)
     if current is not None and current.state in ("switching", "clearing"):
         raise RestoreError(

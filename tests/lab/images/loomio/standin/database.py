@@ -6,6 +6,8 @@ from typing import Any
 import psycopg  # type: ignore[import-not-found,unused-ignore]
 from psycopg import conninfo, sql  # type: ignore[import-not-found,unused-ignore]
 
+from . import release
+
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 
@@ -27,6 +29,8 @@ def prepare(url: str) -> str:
         connection = connect(url)
     with connection:
         if _has_schema(connection):
+            if release.is_pending(connection):
+                release.migrate(connection)
             return f"schema is at version {_version(connection)}"
         with connection.transaction():
             connection.execute(SCHEMA.read_text())
@@ -38,10 +42,13 @@ def prepare(url: str) -> str:
 
 
 def migrate(url: str) -> str:
-    """This schema has one version, so a database without it is the only thing that can be wrong."""
+    """Brings the schema to this release; the first one has nothing to migrate."""
     with connect(url) as connection:
         if not _has_schema(connection):
             raise SystemExit("rake db:migrate: the database has no schema; run db:prepare")
+        if release.is_pending(connection):
+            release.migrate(connection)
+            return f"schema is at version {_version(connection)}, migrated"
         return f"schema is at version {_version(connection)}, nothing to migrate"
 
 

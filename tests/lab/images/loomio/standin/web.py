@@ -5,6 +5,7 @@ import html
 import json
 import mimetypes
 import shutil
+import time
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
@@ -14,17 +15,20 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg  # type: ignore[import-not-found,unused-ignore]
 
-from . import database, ledger
+from . import database, ledger, release
 from .settings import Settings
 from .writer import LedgerWriter
 
-VERSION = "3.5.0"
+VERSION = release.RELEASE
 STORAGE = Path("/loomio/storage")
 PORT = 3000
 
 
 def serve(settings: Settings) -> None:
     """Answers on port 3000 until the process is told to end."""
+    while release.CHARACTER == "mute":
+        print("* Booting", flush=True)
+        time.sleep(5)
     writer = LedgerWriter(lambda: database.connect(settings.database_url), STORAGE)
 
     class BoundHandler(Handler):

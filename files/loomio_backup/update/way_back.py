@@ -1,0 +1,80 @@
+"""The way back of an update: the old images, and the data as it was when the writers stopped. Every step can
+be repeated; a failed update, settling after a power cut, and `update --back` all go here.
+"""
+
+from loomio_backup import clock
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.config import Config
+from loomio_backup.database import database_helper, postgres
+from loomio_backup.database.psql import session
+from loomio_backup.docker import Helper
+from loomio_backup.errors import UpdateError
+from loomio_backup.progress import say
+from loomio_backup.restore import restore_switch
+from loomio_backup.restore.restore_finish import start_stack
+from loomio_backup.state import StateDirectory
+from loomio_backup.update import cluster, compose, originals, stack_images, update_journal
+from loomio_backup.update.update_journal import Journal
+
+
+def go(config: Config, state: StateDirectory, catalogue: Catalogue, journal: Journal) -> None:
+    """Go all of it, and start the old version. Raises AgentError when that cannot be done now; to be called
+    again then.
+    """
+    journal.state = "reverting"
+    update_journal.save(state, journal)
+    say("update: going back to the old version, and to the data of when the writers stopped")
+    restore_switch.remove_writers(config)
+    stack_images.write(config.stack_env_file, journal.before)
+    if journal.cluster is not None:
+        compose.stop_kept(config)
+        cluster.bring_back(config, state, journal.cluster, lambda: update_journal.save(state, journal))
+    compose.start_kept(config)
+    state.empty_spool()
+    with database_helper.opened(config, state.spool) as helper:
+        originals.bring_database_back(helper, journal)
+        originals.bring_files_back(journal)
+        journal.compared = _compare(helper, catalogue, journal)
+    start_stack(config)
+    journal.running_at = clock.now()
+    journal.state = "back"
+    update_journal.write_result(state, journal)
+    update_journal.save(state, journal)
+    say("update: the old version runs, on the data of when the writers stopped")
+    for sentence in journal.compared:
+        say(f"update: {sentence}")
+
+
+def stay(config: Config, state: StateDirectory, journal: Journal) -> None:
+    """The same for an update that has not touched the data: the old version is started again."""
+    if journal.state == "stopping":
+        say("update: starting what was stopped")
+        start_stack(config)
+        journal.running_at = clock.now()
+    journal.state = "left"
+    update_journal.write_result(state, journal)
+    update_journal.save(state, journal)
+
+
+def _compare(helper: Helper, catalogue: Catalogue, journal: Journal) -> list[str]:
+    """The tables against what was counted when the writers had stopped. Raises UpdateError."""
+    manifest = catalogue.manifest(journal.backup) if journal.backup else None
+    if manifest is None:
+        return []
+    expected = manifest.database.tables
+    with session(helper, journal.live) as sql:
+        found = {table: postgres.count_rows(sql, table) for table in postgres.table_names(sql)}
+    differing = sorted(
+        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+    )
+    if differing:
+        raise UpdateError(
+            f"the way back leads to something else than was backed up: {differing[0]} has "
+            f"{found.get(differing[0])} rows instead of {expected.get(differing[0])}. Nothing is lost: the "
+            f"backup of that moment is {journal.backup}. Restore it: loomio-backup restore --backup "
+            f"{journal.backup}"
+        )
+    return [
+        f"each of {len(expected)} tables has as many rows as were counted for {journal.backup} "
+        f"({manifest.database.rows} in all)"
+    ]

@@ -27,8 +27,11 @@ lets_in() {
   docker exec "$(container)" sh -c 'PGPASSWORD="$POSTGRES_PASSWORD" exec psql -XAtq -h "$(hostname -i)" \
     -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "SELECT 1"' >/dev/null 2>&1
 }
+dies_again_and_again() {
+  test "$(docker inspect --format '{{.RestartCount}}' "$(container)" 2>/dev/null || echo 0)" -ge 3
+}
 lets_in_soon() {
-  for try in $(seq 1 %SECONDS%); do lets_in && return; sleep 1; done
+  for try in $(seq 1 %SECONDS%); do lets_in && return; dies_again_and_again && return 1; sleep 1; done
   return 1
 }
 """

@@ -229,6 +229,8 @@ def _timer(settings: Settings, description: str, schedule: str | None) -> dict[s
 
 @deploy("Schedule")
 def enable() -> None:
-    """Start the timers, now and at every boot: the last step of a setup and of a recovery."""
-    for timer in TIMERS:
+    """Start the timers, now and at every boot: the last step of a setup and of a recovery. That of the
+    backups comes last: a recovery that is run again takes it for the sign that all is done.
+    """
+    for timer in (*(one for one in TIMERS if one != BACKUP_TIMER), BACKUP_TIMER):
         unit_active(name=f"Enable {timer}", unit=timer)

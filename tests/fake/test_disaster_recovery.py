@@ -42,11 +42,11 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
         "Stack | Start every service",
         "Stack | Wait until healthy: every service",
         "Recovery | Verify what was recovered",
-        "Schedule | Enable loomio-backup.timer",
         "Schedule | Enable loomio-backup-prune.timer",
         "Schedule | Enable loomio-backup-watch.timer",
         "Schedule | Enable loomio-backup-verify.timer",
         "Schedule | Enable loomio-backup-verify-sample.timer",
+        "Schedule | Enable loomio-backup.timer",
         "Recovery | Read the agent's report",
         "Agent | Try out the stores: local",
     ]

@@ -72,11 +72,11 @@ PLAN = [
     "Schedule | Write loomio-restore-settle.path",
     "Schedule | Make systemd read the units",
     "Schedule | Enable loomio-restore-settle.path",
-    "Schedule | Enable loomio-backup.timer",
     "Schedule | Enable loomio-backup-prune.timer",
     "Schedule | Enable loomio-backup-watch.timer",
     "Schedule | Enable loomio-backup-verify.timer",
     "Schedule | Enable loomio-backup-verify-sample.timer",
+    "Schedule | Enable loomio-backup.timer",
 ]
 PASSWORD = {"hosts": {"loomio": {"sudo_password": "open sesame"}}}
 

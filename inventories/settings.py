@@ -15,6 +15,7 @@ from inventories import checks
 from inventories.backup_settings import BackupSettings, EncryptionSettings, MonitoringSettings
 from inventories.checks import ExistingFile, LocalPath, PiDirectory, Port, Text, WebAddress, Word
 from inventories.group import Group
+from inventories.system_settings import DockerData, Size, SystemSettings
 from inventories.validation import SettingsError, validated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +67,19 @@ class DockerSettings(Group):
     )
     insecure_registries: list[Word] = Field(
         default_factory=list, description="a list of registries (host:port) that speak plain HTTP"
+    )
+    version: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$")] | None = Field(
+        default=None, description="a version of the engine such as 29.1.3, or empty for the newest"
+    )
+    check_images: bool = Field(default=True, description="true or false")
+    log_size: Size = Field(
+        default=10_000_000, description="a size of at least 10 MB for each log file of a container"
+    )
+    log_files: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=3, description="how many log files each container has, 1 to 100"
+    )
+    data: Annotated[DockerData | None, BeforeValidator(checks.off)] = Field(
+        default=None, description="path and mount_point of a disk for Docker's data, or off"
     )
 
 
@@ -148,6 +162,7 @@ class Settings(Group):
     timezone: Annotated[str, AfterValidator(checks.timezone)] = Field(
         default="Etc/UTC", description="a name of the time zone database, such as Etc/UTC or Europe/Berlin"
     )
+    system: SystemSettings = Field(default=SystemSettings(), description="settings of the Pi itself")
     docker: DockerSettings = Field(default=DockerSettings(), description="settings of the Docker engine")
     stack: StackSettings = Field(
         description="settings of the Loomio stack: repository, ref, canonical_host …"

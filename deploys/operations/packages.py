@@ -10,7 +10,7 @@ from pyinfra.facts.deb import DebPackages
 from .reasons import because
 
 # cloud-init and unattended upgrades hold apt's locks on a freshly flashed Pi: wait instead of failing.
-_APT = (
+APT = (
     "DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600 "
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 )
@@ -25,5 +25,5 @@ def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         host.noop(f"installed: {', '.join(names)}")
         return
     because(f"not installed: {', '.join(missing)}")
-    yield StringCommand(f"{_APT} update")
-    yield StringCommand(f"{_APT} install --no-install-recommends {' '.join(missing)}")
+    yield StringCommand(f"{APT} update")
+    yield StringCommand(f"{APT} install --no-install-recommends {' '.join(missing)}")

@@ -10,9 +10,10 @@ def declare(target: Target) -> None:
     """Declare every part of the Pi. Raises nothing but what a part's own preparation raises, and asks the Pi
     nothing: each operation does that when its turn comes.
     """
-    system.prepare()
+    system.prepare(target=target)
     docker.install(target=target)
     stack.place(target=target)
+    docker.check_images(target=target)
     stack.fetch(target=target)
     stack.start(target=target)
     agent.install(target=target)

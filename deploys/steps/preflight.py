@@ -138,15 +138,6 @@ def docker_problem(machine: Machine, settings: Settings) -> str | None:
                 "docker.source: debian does not work on bookworm, whose docker-compose is version 1 (the "
                 "stack needs Compose v2). Use docker.source: docker, or flash trixie."
             )
-    others = DOCKER_PACKAGES if source == "debian" else DEBIAN_PACKAGES
-    present = sorted(machine.docker_packages.intersection(others))
-    if present:
-        other = "docker" if source == "debian" else "debian"
-        return (
-            f"{', '.join(present)} is installed, and docker.source: {source} would need other packages in "
-            f"its place. Set docker.source: {other}, or remove them on the Pi (sudo apt remove "
-            f"{' '.join(present)}; volumes stay)."
-        )
     return None
 
 

@@ -19,6 +19,7 @@ from pyinfra.api.state import BaseStateCallback
 from pyinfra.context import state
 
 from deploys.facts.machine import Machine
+from deploys.operations.reboot import RENEWAL
 
 #: What pyinfra sees and may print: the password itself is in the askpass program.
 PLACEHOLDER = "asked-from-askpass"
@@ -49,6 +50,7 @@ def acquire(host: Host, machine: Machine, password: str | None) -> None:
     host.data._sudo_password = None
     directory = _private_directory(host, machine)
     host.data._temp_dir = directory
+    host.connector_data[RENEWAL] = lambda: _renew(host, directory, None)
     if machine.sudo == "free":
         return
     if not password:
@@ -57,6 +59,7 @@ def acquire(host: Host, machine: Machine, password: str | None) -> None:
             f"was changed. Add hosts.{host.data.host_name}.sudo_password with: loomio-pi secrets edit"
         )
     _install_askpass(host, directory, password)
+    host.connector_data[RENEWAL] = lambda: _renew(host, directory, password)
     done, _output = host.run_shell_command(StringCommand("true"), **arguments(host))
     if not done:
         raise DeployError(
@@ -64,6 +67,16 @@ def acquire(host: Host, machine: Machine, password: str | None) -> None:
             f"(hosts.{host.data.host_name}.sudo_password in the secrets file), or {machine.user} may not "
             "use sudo. Nothing was changed. Correct it with: loomio-pi secrets edit"
         )
+
+
+def _renew(host: Host, directory: str, password: str | None) -> None:
+    """Make what a restart of the Pi took away once more, at the same place."""
+    quoted = shlex.quote(directory)
+    done, _output = host.run_shell_command(StringCommand(f"umask 077; test -d {quoted} || mkdir -p {quoted}"))
+    if not done:
+        raise DeployError(f"{host.name}: cannot create {directory} after the restart. Run this again.")
+    if password:
+        _install_askpass(host, directory, password)
 
 
 def _private_directory(host: Host, machine: Machine) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from deploys.facts.compose import ComposeState, Container
 from deploys.facts.machine import Machine
-from deploys.steps import agent_archive, agent_config, docker, monitoring, schedule
+from deploys.steps import agent_archive, agent_config, docker, monitoring, schedule, system
 from deploys.steps.paths import (
     AGENT_COMMAND,
     AGENT_SETTINGS,
@@ -178,9 +178,10 @@ class ConvergedPi(ScriptedPi):
         for path, (owner, mode) in directories.items():
             letters = "drwxr-xr-x" if mode == "755" else "drwx------"
             files.append((rf"stat -c .*{re.escape(path)} 2>", stat_line(path, letters, owner)))
-        packages = ["ca-certificates", "git", "python3", "python3-venv", *docker.packages_of(settings.docker)]
+        packages = [*system.NEEDED, "unattended-upgrades", *docker.packages_of(settings.docker)]
         link = f"user=root group=root mode=lrwxrwxrwx atime=1 mtime=1 ctime=1 size=9 '{AGENT_COMMAND}' -> "
         return [
+            *system_answers(settings),
             # The comparison of secret files happens on the Pi, so equal is all that it says.
             (r"cmp -s - /opt/loomio-pi-stack/\.env;", "same pi pi 600"),
             (r"cmp -s -", "same root root 600"),
@@ -226,6 +227,22 @@ def machine_lines(machine: Machine) -> list[str]:
         f"sudo={machine.sudo}",
         f"docker_packages={packages}",
     ]
+
+
+def system_answers(settings: Settings) -> list[Answer]:
+    """The system as it was declared, as far as that is on by default."""
+    contents = {path: content for _what, path, content in system.upgrade_files()}
+    contents[system.JOURNAL] = system.journal(settings.system.journal) or ""
+    return [
+        (r"cloud-init status", system_lines(timezone=settings.timezone)),
+        *((rf"cat {re.escape(path)} ", text.splitlines()) for path, text in contents.items()),
+    ]
+
+
+def system_lines(**more: str) -> list[str]:
+    """What the system says of itself."""
+    said = {"cloud_init": "done", "clock": "right", "now": "1795435200", "timezone": "Etc/UTC", **more}
+    return [f"{key}={value}" for key, value in said.items()]
 
 
 def installed(machine: Machine, *packages: str) -> Machine:

@@ -15,7 +15,13 @@ from inventories.settings import DockerSettings
 from .scripted import ALL_SERVICES, FRESH, Answer, ConvergedPi, ScriptedPi, compose_lines, unit_lines
 
 PLAN = [
+    "System | Wait for the right time",
     "System | Install git, Python and certificates",
+    "System | Set the time zone",
+    "System | Limit the journal",
+    "System | Install unattended-upgrades",
+    "System | Write when to upgrade, and what",
+    "System | Write the guard that no upgrade comes into a backup or restore",
     "Docker | Configure the engine (daemon.json)",
     "Docker | Ship the key of Docker's apt repository",
     "Docker | Declare Docker's apt repository",
@@ -24,6 +30,7 @@ PLAN = [
     "Stack | Create the stack's directory",
     "Stack | Clone the stack's repository at v1.2.3",
     "Stack | Write the stack's .env",
+    "Docker | Ask whether the images exist for this Pi",
     "Stack | Fetch the images",
     "Stack | Start every service",
     "Stack | Wait until healthy: every service",

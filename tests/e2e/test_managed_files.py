@@ -9,6 +9,7 @@ import pytest
 
 from deploys.steps import schedule
 from deploys.steps.paths import LABELLED_BACKUP, SETTLE_PATH, TIMERS
+from deploys.steps.system import UPGRADES_GUARD
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
 from tests.lab.pi import Pi
 
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.drill]
 RELOAD = "Schedule | Make systemd read the units"
 #: Managed file (a pattern) → the operations that its loss must set going.
 OPERATIONS = {
+    UPGRADES_GUARD: {"System | Write the guard that no upgrade comes into a backup or restore"},
     "/etc/docker/daemon.json": {"Docker | Configure the engine (daemon.json)"},
     "/etc/apt/keyrings/*": {"Docker | *key*"},
     "/etc/apt/sources.list.d/*": {"Docker | *repository*"},
@@ -48,7 +50,12 @@ OPERATIONS = {
 #: counts what takes time as one.
 MAY_FOLLOW = {"/etc/docker/daemon.json": "Stack | Wait until healthy: every service"}
 #: What Debian's packages put below the managed folders is theirs, not setup's.
-OF_PACKAGES = ("/etc/systemd/system/*docker*", "/etc/systemd/system/*containerd*", "/etc/docker/key.json")
+OF_PACKAGES = (
+    "/etc/systemd/system/*docker*",
+    "/etc/systemd/system/*containerd*",
+    "/etc/docker/key.json",
+    "/etc/systemd/system/*unattended-upgrades*",
+)
 #: Of the agent's thousands of files and of the clone's, these stand for all.
 SAMPLES = ("*/bin/loomio-backup", "*/loomio_backup/backup/backup.py", "*/site-packages/yaml/__init__.py")
 

@@ -39,7 +39,6 @@ def refused(pi: ScriptedPi, *words: str, deploy: str = "setup") -> None:
         (replace(FRESH, uid=0, user="root"), ["root", "hosts.loomio.user"]),
         (replace(FRESH, sudo="absent"), ["sudo is not installed"]),
         (replace(FRESH, sudo=""), ["asks pi for a password", "loomio-pi secrets edit"]),
-        (installed(FRESH, "docker.io", "docker-cli"), ["docker.io", "docker.source: debian", "apt remove"]),
     ],
     ids=[
         "armhf",
@@ -52,7 +51,6 @@ def refused(pi: ScriptedPi, *words: str, deploy: str = "setup") -> None:
         "root",
         "no-sudo",
         "password",
-        "conflict",
     ],
 )
 def test_machines(tmp_path: Path, machine: Machine, words: list[str]) -> None:
@@ -83,11 +81,6 @@ def test_less_room_is_enough_where_docker_is(tmp_path: Path) -> None:
             ["Ubuntu 24.04"],
         ),
         (
-            installed(FRESH, "docker-ce"),
-            {"docker": {"source": "debian"}},
-            ["docker-ce", "docker.source: docker"],
-        ),
-        (
             FRESH,
             {"docker": {"apt_key_fingerprint": "A" * 40}},
             ["docker.apt_key", "A" * 40, "9DC858229FC7DD38"],
@@ -96,7 +89,7 @@ def test_less_room_is_enough_where_docker_is(tmp_path: Path) -> None:
         (FRESH, {"docker": {"apt_key": "pi.yml"}}, ["docker.apt_key", "not an OpenPGP file"]),
         (FRESH, {"backup": {"schedule": "0 0 L * *"}}, ["backup.schedule", "'L'"]),
     ],
-    ids=["bookworm", "ubuntu", "conflict", "fingerprint", "missing-key", "no-key", "schedule"],
+    ids=["bookworm", "ubuntu", "fingerprint", "missing-key", "no-key", "schedule"],
 )
 def test_settings(tmp_path: Path, machine: Machine, settings: dict[str, Any], words: list[str]) -> None:
     refused(ScriptedPi(tmp_path, machine=machine, settings=settings), *words)

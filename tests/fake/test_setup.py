@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploys.steps import docker
+from deploys.steps import docker, system
 from inventories.settings import DockerSettings
 
-from .scripted import ALL_SERVICES, FRESH, Answer, ConvergedPi, ScriptedPi, compose_lines, unit_lines
+from .scripted import (
+    ALL_SERVICES,
+    FRESH,
+    Answer,
+    ConvergedPi,
+    ScriptedPi,
+    compose_lines,
+    system_lines,
+    unit_lines,
+)
 
 PLAN = [
     "System | Wait for the right time",
@@ -243,3 +252,139 @@ def test_with_an_offline_key_nothing_on_the_pi_opens_a_backup(tmp_path: Path) ->
         assert f"Agent | {gone}" in done.operations
     for never in ("credential identity", "credential legacy_passphrase", "operator's secrets.yml.age"):
         assert not [name for name in done.operations if name.startswith(f"Agent | Write the {never}")]
+
+
+def test_dockers_packages_take_the_place_of_debians(tmp_path: Path) -> None:
+    present = ("docker.io", "docker-cli", "docker-compose", *system.NEEDED, "unattended-upgrades")
+    answers: list[Answer] = [(r"dpkg -l", [f"ii  {name}  1.0  all  words" for name in present])]
+    done = ConvergedPi(tmp_path, answers=answers).deploy("setup")
+    assert done.planned == ["Docker | Install Docker's packages"]
+
+
+PINNED = {"docker": {"source": "debian", "version": "26.1.5"}}
+RIGHT = ("docker.io  26.1.5+dfsg1-9", "docker-cli  26.1.5+dfsg1-9", "docker-compose  2.26")
+
+
+@pytest.mark.parametrize(
+    ("packages", "held", "planned"),
+    [
+        (RIGHT, ["held docker.io", "held docker-cli"], False),
+        (RIGHT, ["held docker.io"], True),
+        (("docker.io  26.1.50-1", *RIGHT[1:]), ["held docker.io", "held docker-cli"], True),
+        (RIGHT, ["held docker.io", "held docker-cli", "interrupted"], True),
+    ],
+    ids=["as declared", "not held", "another version", "interrupted"],
+)
+def test_one_version_of_docker_is_kept_to(
+    tmp_path: Path, packages: tuple[str, ...], held: list[str], planned: bool
+) -> None:
+    rest = [f"{name}  1.0" for name in (*system.NEEDED, "unattended-upgrades")]
+    wanted = docker.preferences(DockerSettings(source="debian", version="26.1.5")) or ""
+    answers: list[Answer] = [
+        (r"dpkg -l", [f"ii  {one}  all  words" for one in (*packages, *rest)]),
+        (r"apt-mark showhold", held),
+        (rf"cat {docker.PREFERENCES} ", wanted.splitlines()),
+    ]
+    done = ConvergedPi(tmp_path, settings=PINNED, answers=answers).deploy("setup")
+    assert done.planned == (["Docker | Install Docker's packages"] if planned else [])
+
+
+EVERYTHING = {
+    "system": {
+        "hostname": "loomio",
+        "locale": "en_GB.UTF-8",
+        "swap": {"size": "1 GB"},
+        "firewall": {"allow": [443]},
+        "ssh_keys_only": True,
+    },
+    "docker": {"data": {"path": "/mnt/ssd/loomio", "mount_point": "/mnt/ssd"}},
+}
+#: A Raspberry Pi as it comes: what decides is what the kernel was started with.
+NO_LIMITS = [
+    "file=/boot/firmware/cmdline.txt",
+    "line=root=x rootwait",
+    "running=cgroup_disable=memory root=x",
+]
+OPTIONAL = [
+    "System | Install what resolves the Pi's own name",
+    "System | Set the host name",
+    "System | Set the locale",
+    "System | Have limits of memory enforced",
+    "System | Swap to a file",
+    "System | Install nftables",
+    "System | Close the Pi to the network but for SSH and what is allowed",
+    "System | Log in by SSH with keys only",
+    "Docker | Keep Docker's data in /mnt/ssd/loomio",
+]
+
+
+def test_every_optional_part_of_the_system_can_be_switched_on(tmp_path: Path) -> None:
+    answers: list[Answer] = [(r"cmdline\.txt", NO_LIMITS), (r"mountpoint -q /mnt/ssd", ["mounted", "here"])]
+    done = ScriptedPi(tmp_path, settings=EVERYTHING, answers=answers).deploy("setup")
+    assert done.code == 0, done.output
+    assert [name for name in done.planned if name in OPTIONAL] == OPTIONAL
+
+
+def test_what_is_on_by_default_can_be_switched_off(tmp_path: Path) -> None:
+    off = {
+        "wait_for_cloud_init_seconds": 0,
+        "wait_for_clock_seconds": 0,
+        "set_timezone": False,
+        "unattended_upgrades": False,
+        "journal": False,
+        "memory_limits": False,
+    }
+    pi = ScriptedPi(
+        tmp_path,
+        settings={"system": off, "docker": {"check_images": False}},
+        answers=[(r"cmdline\.txt", NO_LIMITS)],
+    )
+    done = pi.deploy("setup")
+    assert done.code == 0, done.output
+    assert [name for name in done.planned if name.startswith("System")] == PLAN[1:2]
+    assert "Docker | Ask whether the images exist for this Pi" not in done.operations
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer", "sentence"),
+    [
+        (
+            {},
+            (r"cmdline\.txt", ["running=quiet"]),
+            "the kernel does not enforce limits of memory, and there is no cmdline.txt",
+        ),
+        (
+            {},
+            (r"cmdline\.txt", [*NO_LIMITS[:2], "running=cgroup_disable=memory root=x cgroup_enable=memory"]),
+            "The Pi was not restarted again",
+        ),
+        (EVERYTHING, (r"mountpoint -q /mnt/ssd", "configured"), "nothing is mounted at /mnt/ssd"),
+        (
+            EVERYTHING,
+            (r"mountpoint -q /mnt/ssd", ["mounted", "configured", "here", "there"]),
+            "both /var/lib/docker and /mnt/ssd/loomio/docker hold containers or volumes",
+        ),
+        (
+            EVERYTHING,
+            (r"mountpoint -q /mnt/ssd", ["mounted", "configured /srv/docker", "here"]),
+            "Docker's data is in /srv/docker by now",
+        ),
+    ],
+    ids=["no cmdline", "restarted", "no disk", "two places", "elsewhere"],
+)
+def test_what_the_pi_cannot_do_is_said_and_stops(
+    tmp_path: Path, settings: dict[str, object], answer: Answer, sentence: str
+) -> None:
+    done = ScriptedPi(tmp_path, settings=settings, answers=[answer]).deploy("setup")
+    assert done.code == 1
+    assert sentence in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_clock_that_stays_wrong_stops_setup_before_anything_is_downloaded(tmp_path: Path) -> None:
+    answers: list[Answer] = [(r"cloud-init status", system_lines(clock="", now="86400"))]
+    settings = {"system": {"wait_for_clock_seconds": 1}}
+    done = ConvergedPi(tmp_path, settings=settings, answers=answers).deploy("setup", "-y")
+    assert done.code == 1
+    assert "it thinks that it is 1970-01-02 00:00:00 UTC" in done.output
+    assert "Install git" not in done.output.partition("no right time")[2]

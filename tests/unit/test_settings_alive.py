@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
-from deploys.steps import agent_config, docker, environment, schedule
+from deploys.steps import agent_config, docker, environment, schedule, system
 from deploys.steps.paths import AGENT_PACKAGE
 from deploys.steps.preflight import Target
 from inventories import hosts
@@ -38,6 +39,25 @@ OTHERS: dict[str, Any] = {
     "docker.apt_key_fingerprint": "A" * 40,
     "docker.registry_mirrors": ["http://nas.local:5000"],
     "docker.insecure_registries": ["nas.local:5000"],
+    "docker.version": "29.1.3",
+    "docker.check_images": False,
+    "docker.log_size": "20 MB",
+    "docker.log_files": 4,
+    "docker.data.path": "/mnt/ssd/other",
+    "docker.data.mount_point": "/mnt",
+    "system.wait_for_cloud_init_seconds": 0,
+    "system.wait_for_clock_seconds": 0,
+    "system.set_timezone": False,
+    "system.hostname": "another",
+    "system.locale": "de_DE.UTF-8",
+    "system.unattended_upgrades": False,
+    "system.journal.max_size": "50 MB",
+    "system.journal.storage": "volatile",
+    "system.memory_limits": False,
+    "system.swap.size": "2 GB",
+    "system.swap.path": "/mnt/ssd/swapfile",
+    "system.firewall.allow": [80],
+    "system.ssh_keys_only": True,
     "stack.repository": "https://git.example.org/another.git",
     "stack.ref": "v9",
     "stack.subdirectory": "elsewhere",
@@ -103,7 +123,13 @@ OPERATOR_ONLY = {
     "backup.drive.device_uri": "authorize",
     "pull.directory": "pull",
 }
-BASE = {"backup": {"drive": {}}, "stack": {"smtp": {"server": "mail.example.org", "username": "me"}}}
+DISK = {"path": "/mnt/ssd/loomio", "mount_point": "/mnt/ssd"}
+BASE = {
+    "backup": {"drive": {}},
+    "docker": {"data": DISK},
+    "system": {"swap": {"size": "1 GB"}, "firewall": {}},
+    "stack": {"smtp": {"server": "mail.example.org", "username": "me"}},
+}
 
 
 def leaves(model: type[BaseModel]) -> list[str]:
@@ -127,6 +153,7 @@ def everything(folder: Path, **more: Any) -> dict[str, str]:
         "reached": repr(hosts._ssh(settings.hosts[desk.HOST])),
         "docker": repr((docker.daemon_settings(settings.docker), docker.packages_of(settings.docker)))
         + docker.sources(target),
+        "declared": repr(declared(target)),
         "docker key": repr((settings.docker.apt_key, settings.docker.apt_key_fingerprint)),
         "clone": repr((settings.stack.repository, settings.stack.ref, settings.stack.directory)),
         ".env": environment.render(settings, secrets),
@@ -134,6 +161,27 @@ def everything(folder: Path, **more: Any) -> dict[str, str]:
         "credentials": repr(agent_config.credentials(settings, secrets)),
         **schedule.contents(target),
     }
+
+
+def declared(target: Target) -> list[object]:
+    """What the system and Docker steps declare: every operation with what it is given."""
+    recorded: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (system, docker):
+            for name, thing in vars(module).items():
+                if isinstance(thing, ModuleType):
+                    for inner in [one for one in vars(thing) if hasattr(getattr(thing, one), "_inner")]:
+                        patch.setattr(thing, inner, recorder(recorded, f"{thing.__name__}.{inner}"))
+                elif hasattr(thing, "_inner") and name not in ("prepare", "install", "check_images"):
+                    patch.setattr(module, name, recorder(recorded, name))
+        system.prepare._inner(target=target)
+        docker.install._inner(target=target)
+        docker.check_images._inner(target=target)
+    return recorded
+
+
+def recorder(into: list[object], name: str) -> Callable[..., None]:
+    return lambda *given, **named: into.append((name, given, named))
 
 
 SECRETS = desk.secrets(

@@ -93,7 +93,7 @@ def test_settings_named_in_the_text_exist() -> None:
 
     known = {*known_keys(Settings), *known_keys(Secrets)}
     known |= {key.rpartition(".")[0] for key in known}
-    groups = r"backup|monitoring|encryption|pull|stack|docker|drive|alerts|hosts"
+    groups = r"backup|monitoring|encryption|pull|stack|system|docker|drive|alerts|hosts"
     for page in PAGES:
         for code in handbook.inline_code(page.read_text()):
             found = re.fullmatch(rf"((?:{groups})\.[a-z_.]+)(:.*)?", code)

@@ -1,5 +1,6 @@
 """Restart the Pi in the middle of a deploy, and go on as if nothing had happened."""
 
+import logging
 import time
 from typing import Any
 
@@ -65,8 +66,14 @@ def _connected(host: Host) -> bool:
     if client is not None:
         client.close()
     host.connector.disconnect()
+    # It prints the whole story of each connection that breaks off, and some will.
+    told = logging.getLogger("paramiko.transport")
+    level = told.level
+    told.setLevel(logging.CRITICAL + 1)
     try:
         host.connector.connect()
     except ConnectError:
         return False
+    finally:
+        told.setLevel(level)
     return True

@@ -104,11 +104,12 @@ def timezone(zone: str) -> Generator[StringCommand, None, None]:
         host.noop(f"the time zone is {zone}")
         return
     because(f"the time zone is {present or 'not known'} instead of {zone}")
-    # Not by timedatectl, which tells the kernel as well: one that was never told before moves its clock by the
-    # difference (settimeofday(2)), and in a container that is the clock of the whole machine.
+    # Not by timedatectl, which tells the kernel as well: one that was never told before moves its clock by
+    # the difference (settimeofday(2)), and in a container that is the clock of the whole machine.
     file = shlex.quote(f"/usr/share/zoneinfo/{zone}")
     yield StringCommand(
-        f"test -e {file} && ln -s -f {file} /etc/localtime.new && mv -f -T /etc/localtime.new /etc/localtime && "
+        f"test -e {file} && ln -s -f {file} /etc/localtime.new && "
+        "mv -f -T /etc/localtime.new /etc/localtime && "
         f"if test -e /etc/timezone; then echo {shlex.quote(zone)} > /etc/timezone; fi"
     )
 

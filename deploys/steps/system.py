@@ -28,7 +28,7 @@ def prepare(target: Target) -> None:
         system.first_start_finished(name="Wait until the card has set itself up", seconds=seconds)
     if seconds := settings.wait_for_clock_seconds:
         system.clock_right(name="Wait for the right time", seconds=seconds)
-    packages(name="Install git, Python and certificates", names=NEEDED)
+    packages(name="Install git, Python and certificates", names=packages_of(settings))
     _identity(target)
     config_file(
         name="Limit the journal",
@@ -52,8 +52,6 @@ def _identity(target: Target) -> None:
     if settings.set_timezone:
         system.timezone(name="Set the time zone", zone=target.settings.timezone)
     if settings.hostname:
-        # It resolves the Pi's own name, whatever /etc/hosts says: cloud-init may write that at every start.
-        packages(name="Install what resolves the Pi's own name", names=("libnss-myhostname",))
         system.hostname(name="Set the host name", host_name=settings.hostname)
     if settings.locale:
         system.locale(name="Set the locale", language=settings.locale)
@@ -61,8 +59,6 @@ def _identity(target: Target) -> None:
 
 def _upgrades(settings: SystemSettings) -> None:
     on = settings.unattended_upgrades
-    if on:
-        packages(name="Install unattended-upgrades", names=("unattended-upgrades",))
     for what, path, content in upgrade_files():
         config_file(
             name=f"{'Write' if on else 'Remove'} {what}",
@@ -74,7 +70,6 @@ def _upgrades(settings: SystemSettings) -> None:
 
 def _reach(settings: SystemSettings) -> None:
     if settings.firewall:
-        packages(name="Install nftables", names=("nftables",))
         firewall.firewall(
             name="Close the Pi to the network but for SSH and what is allowed",
             rules=firewall_rules(settings.firewall),
@@ -83,6 +78,17 @@ def _reach(settings: SystemSettings) -> None:
     else:
         firewall.no_firewall(name="Have no firewall of ours")
     ssh.ssh_keys_only(name="Log in by SSH with keys only", wanted=settings.ssh_keys_only)
+
+
+def packages_of(settings: SystemSettings) -> tuple[str, ...]:
+    """All that is installed for the system, at once: each time costs a look at every list of packages."""
+    wanted = {
+        "unattended-upgrades": settings.unattended_upgrades,
+        "nftables": settings.firewall is not None,
+        # It resolves the Pi's own name, whatever /etc/hosts says: cloud-init may write that at every start.
+        "libnss-myhostname": settings.hostname is not None,
+    }
+    return (*NEEDED, *(name for name, needed in wanted.items() if needed))
 
 
 def journal(settings: Journal | None) -> str | None:

@@ -178,7 +178,7 @@ class ConvergedPi(ScriptedPi):
         for path, (owner, mode) in directories.items():
             letters = "drwxr-xr-x" if mode == "755" else "drwx------"
             files.append((rf"stat -c .*{re.escape(path)} 2>", stat_line(path, letters, owner)))
-        packages = [*system.NEEDED, "unattended-upgrades", *docker.packages_of(settings.docker)]
+        packages = [*system.packages_of(settings.system), *docker.packages_of(settings.docker)]
         link = f"user=root group=root mode=lrwxrwxrwx atime=1 mtime=1 ctime=1 size=9 '{AGENT_COMMAND}' -> "
         return [
             *system_answers(settings),

@@ -28,7 +28,6 @@ PLAN = [
     "System | Install git, Python and certificates",
     "System | Set the time zone",
     "System | Limit the journal",
-    "System | Install unattended-upgrades",
     "System | Write when to upgrade, and what",
     "System | Write the guard that no upgrade comes into a backup or restore",
     "Docker | Configure the engine (daemon.json)",
@@ -306,12 +305,10 @@ NO_LIMITS = [
     "running=cgroup_disable=memory root=x",
 ]
 OPTIONAL = [
-    "System | Install what resolves the Pi's own name",
     "System | Set the host name",
     "System | Set the locale",
     "System | Have limits of memory enforced",
     "System | Swap to a file",
-    "System | Install nftables",
     "System | Close the Pi to the network but for SSH and what is allowed",
     "System | Log in by SSH with keys only",
     "Docker | Keep Docker's data in /mnt/ssd/loomio",

@@ -41,13 +41,15 @@ WantedBy=swap.target
 END
 mv -f /etc/systemd/system/"$unit".new /etc/systemd/system/"$unit"
 systemctl daemon-reload
-systemctl enable --quiet --now "$unit"
+systemctl enable --quiet "$unit"
+# systemd takes note of it by itself; asked to start it, it says nothing of what may be wrong.
+swapon %FILE%
 echo %WORD% > %RECORD%
 """
 _REMOVE = """
 set -e
 unit=$(systemd-escape --path --suffix=swap %FILE%)
-systemctl disable --quiet --now "$unit" 2> /dev/null || true
+systemctl disable --quiet "$unit" 2> /dev/null || true
 if grep -q ^%FILE%' ' /proc/swaps; then swapoff %FILE%; fi
 rm -f %FILE% /etc/systemd/system/"$unit" %RECORD%
 systemctl daemon-reload

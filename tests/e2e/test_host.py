@@ -89,7 +89,9 @@ class Bench:
 
     def reaches(self, port: int) -> bool:
         """Whether another machine of the network can connect to the Pi's port."""
-        address = self.pi.run("hostname", "-I").split()[0]
+        address = docker(
+            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.pi.name
+        )
         script = f"import socket; socket.create_connection(({address!r}, {port}), 3)"
         return (
             subprocess.run(

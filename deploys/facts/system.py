@@ -7,7 +7,12 @@ from pyinfra.api.facts import FactBase
 # Each line is `key=value`; a value that cannot be had stays empty.
 _SCRIPT = r"""
 export LC_ALL=C
-echo "cloud_init=$(cloud-init status 2>/dev/null | sed -n 's/^status: //p')"
+# Its file is quicker than the program, which takes a Pi a second and more.
+if grep -qs '"errors": \[\]' /run/cloud-init/result.json; then
+  echo cloud_init=done
+else
+  echo "cloud_init=$(cloud-init status 2>/dev/null | sed -n 's/^status: //p')"
+fi
 if test -e /run/systemd/timesync/synchronized \
   || test "$(timedatectl show --property=NTPSynchronized --value 2>/dev/null)" = yes; then
   echo clock=right

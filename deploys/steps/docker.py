@@ -23,6 +23,8 @@ PREFERENCES = "/etc/apt/preferences.d/loomio-docker"
 #: Which packages carry the engine's version.
 VERSIONED = {"docker": ("docker-ce", "docker-ce-cli"), "debian": ("docker.io", "docker-cli")}
 ALL_VERSIONED = tuple(name for names in VERSIONED.values() for name in names)
+#: Of the other source's packages apt knows nothing, and to name them would be an error.
+UNHOLD = f"apt-mark showhold | grep -xE '{'|'.join(ALL_VERSIONED)}' | xargs -r apt-mark unhold > /dev/null"
 DEBIAN_URL = "https://download.docker.com/linux/debian"
 UBUNTU_URL = "https://download.docker.com/linux/ubuntu"
 
@@ -43,7 +45,7 @@ def install(target: Target) -> None:
         name="Let apt stay at one version" if settings.version else "Let apt take any version",
         path=PREFERENCES,
         content=preferences(settings),
-        apply="true" if settings.version else f"apt-mark unhold {' '.join(ALL_VERSIONED)} > /dev/null",
+        apply="true" if settings.version else UNHOLD,
     )
     docker_packages(
         name="Install Docker's packages",

@@ -288,6 +288,8 @@ def test_without_its_disk_docker_does_not_start_and_setup_says_why(bench: Bench)
     assert done.code == 1
     assert f"nothing is mounted at {DISK}. Nothing was changed" in done.output
     pi.run("mount", "--bind", "/srv/aside", DISK)
+    pi.run("systemctl", "start", "docker")
+    pi.run("docker", "start", "keeper")
 
 
 def rotate_key(lab: HostLab, folder: Path) -> tuple[Path, str]:

@@ -68,6 +68,7 @@ PLAN = [
     "Schedule | Write loomio-backup-verify-sample.service",
     "Schedule | Write loomio-backup-verify-sample.timer",
     "Schedule | Write loomio-restore.service",
+    "Schedule | Write loomio-update.service",
     "Schedule | Write loomio-restore-settle.service",
     "Schedule | Write loomio-restore-settle.path",
     "Schedule | Make systemd read the units",

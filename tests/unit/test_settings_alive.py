@@ -139,6 +139,8 @@ OTHERS: dict[str, Any] = {
     "monitoring.reminder_hours": 25,
     "monitoring.prometheus_file": "/var/lib/prometheus/loomio.prom",
     "monitoring.netdata": True,
+    "update.rehearse": False,
+    "update.healthy_minutes": 16,
     "encryption.extra_recipients": [RECIPIENT],
     "encryption.offline_key": True,
 }

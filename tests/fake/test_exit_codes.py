@@ -91,9 +91,9 @@ def test_a_name_that_is_no_deploy(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_without_a_name_it_says_which_there_are(capfd: pytest.CaptureFixture[str]) -> None:
     assert deploy.main([]) == 2
-    assert "backup, disaster_recovery, restore, setup, verify" in capfd.readouterr().err
+    assert "backup, disaster_recovery, drift, restore, setup, update, verify" in capfd.readouterr().err
 
 
 def test_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert deploy.main(["--help"]) == 0
-    assert "backup, disaster_recovery, restore, setup, verify" in capfd.readouterr().out
+    assert "backup, disaster_recovery, drift, restore, setup, update, verify" in capfd.readouterr().out

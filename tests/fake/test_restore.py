@@ -59,7 +59,7 @@ def test_the_version_that_made_the_backup_runs_then(tmp_path: Path) -> None:
     said = f"{BACKUP} was made by loomio/loomio:3.4, and that is what runs"
     # When it is decided, and in the report.
     assert done.output.count(said) == 2
-    assert "loomio-pi deploy setup --data update=yes" in done.output
+    assert "loomio-pi deploy update" in done.output
 
 
 def test_of_the_same_version_nothing_is_changed(tmp_path: Path) -> None:

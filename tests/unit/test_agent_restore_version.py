@@ -74,7 +74,7 @@ def test_both_versions_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     restore_version.say_undone(left, {"app": OLDER})
     said = capsys.readouterr().out
     assert f"before that restore {NEWER} ran here, now it is {OLDER}" in said
-    assert "loomio-pi deploy setup --data update=yes" in said
+    assert "loomio-pi deploy update" in said
     restore_version.say_undone(left, {"app": NEWER})
     restore_version.say_undone(left, {})
     assert capsys.readouterr().out == ""

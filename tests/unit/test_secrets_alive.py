@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from inventories.new_secrets import new_text
 from inventories.secrets import Secrets, checked
@@ -18,6 +20,9 @@ from .test_settings_alive import DRIVE, everything, leaves, nested
 TEXT = new_text([desk.HOST])
 OTHER: dict[str, Any] = yaml.safe_load(new_text([]))
 FORMER = crypto.generate_identity()
+DEPLOY_KEY = (
+    Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+)
 MAIL = {"server": "mail.example.org", "from": "pi@example.org", "to": "me@example.org"}
 BASE: dict[str, Any] = desk.merged(
     yaml.safe_load(TEXT),
@@ -48,6 +53,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "encryption.old_signing_public_keys": nested(
         "encryption.old_signing_public_keys", [crypto.signing_public_key(OTHER["encryption"]["signing_key"])]
     ),
+    "stack.deploy_key": nested("stack.deploy_key", DEPLOY_KEY),
+    "stack.tunnel_token": nested("stack.tunnel_token", "another"),
     "drive.credentials": nested("drive.credentials", {**DRIVE, "refresh_token": "another"}),
     "alerts.urls": nested("alerts.urls", ["ntfy://ntfy.example.org/another"]),
     "alerts.ping_url": nested("alerts.ping_url", "https://ping.example.org/another"),

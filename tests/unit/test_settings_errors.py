@@ -66,7 +66,7 @@ CASES = [
         "  x: 1\n  schedule",
         "pi.yml:11: backup.x is not a known key; known here: schedule, prune_schedule, watch_schedule, "
         "verify_schedule, verify_sample_schedule, verify_app, jitter_seconds, clock_wait_seconds, format, "
-        "retention, verified_kept, local, drive, app_data.",
+        "retention, verified_kept, keep_replaced_days, local, drive, app_data.",
     ),
     (
         "  schedule",

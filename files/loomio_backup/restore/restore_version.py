@@ -54,5 +54,5 @@ def say_undone(last: Journal, here: Mapping[str, str]) -> None:
     if ran is not None and here.get(APP, ran) != ran:
         say(
             f"mind the version: before that restore {ran} ran here, now it is {here[APP]}. To have the one "
-            "that the settings name again, type on your computer: loomio-pi deploy setup --data update=yes"
+            "that the settings name again, type on your computer: loomio-pi deploy update"
         )

@@ -112,3 +112,19 @@ def test_a_slow_reader_gets_everything(tmp_path: Path) -> None:
     writer.close()
     assert process.wait() == 0
     assert (tmp_path / "read").read_bytes() == content
+
+
+def test_a_reader_of_what_was_never_written_comes_to_its_end(tmp_path: Path) -> None:
+    """Damage may be found before the first byte: the program is waiting for somebody by then, and is waited
+    for itself.
+    """
+    fifo = make_fifo(tmp_path / "fifo")
+    process = _shell('sleep 0.3; cat <"$1"', fifo)
+    FifoWriter(fifo, lambda: process.poll() is None).close()
+    assert process.wait(30) == 0
+
+
+def test_closing_waits_for_nobody_who_has_gone(tmp_path: Path) -> None:
+    process = _shell("exit 1", make_fifo(tmp_path / "fifo"))
+    FifoWriter(tmp_path / "fifo", lambda: process.poll() is None).close()
+    assert process.wait(30) == 1

@@ -11,6 +11,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 Running = Callable[[], bool]
@@ -98,7 +99,12 @@ class FifoWriter:
         return len(data)
 
     def close(self) -> None:
-        """Tell the reader that this was all."""
+        """Tell the reader that this was all, also where it was nothing: a program that waits for somebody to
+        open the other end would wait forever, and whoever waits for the program with it.
+        """
+        if self._descriptor is None:
+            with suppress(BrokenPipeError):
+                self._open()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -123,9 +123,9 @@ def repair(drill: Drill, groups: list[list[str]]) -> None:
         unmatched = [name for name in changed if not any(fnmatch(name, wish) for wish in wishes)]
         missing = [wish for wish in wishes if not any(fnmatch(name, wish) for name in changed)]
         if unmatched or missing:
-            wrong.append(f"{group}: changed {changed}")
+            wrong.append(f"without {group}: unexpected {unmatched}, missing {missing}")
         assert lost == {path: _content_and_rights(pi, path) for path in group}
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     assert Fingerprint.of(pi).containers == before.containers
 
 

@@ -160,7 +160,7 @@ class PiRig:
     def look(self) -> Seen:
         """Everything that is on the Pi now."""
         program = Path(pi_look.__file__).read_bytes()
-        found = json.loads(self.pi.run("python3", "-", input=program))
+        found = json.loads(self.pi.run("python3", "-", _PROJECT, input=program))
         for key in ("live", "kept"):
             found[key] = frozenset(tuple(fact) for fact in found[key])
         return Seen(**found | {"running": tuple(found["running"])})

@@ -40,8 +40,8 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Every page, in the order of the index, which comes first."""
-    names = re.findall(r"\]\(([a-z-]+\.md)\)", INDEX.read_text())
+    """Every page, in the order of the tables of the index, which comes first."""
+    names = re.findall(r"(?m)^\| \[[^]]+\]\(([a-z-]+\.md)\) \|", INDEX.read_text())
     return [INDEX, *(DOCS / name for name in dict.fromkeys(names))]
 
 

@@ -155,8 +155,8 @@ def verify(target: Target) -> None:
                 f"{BACKUPS_ARE_OFF}",
             )
         problems = verification.backup_problems(host, store, recovered=True, **as_root)
-        if problems and _is_from_an_older_one(host, target, as_root):
-            # The newest is damaged, which is why it was passed over, and stays so: people are told.
+        if problems and _came_back_whole(host, target, as_root):
+            # What is wrong with other backups stays so, however often this is run again: people are told.
             logger.warning(f"{host.print_prefix}{' '.join(problems)}")
             return True
         return complain(host, " ".join([*problems, BACKUPS_ARE_OFF])) if problems else True
@@ -164,11 +164,12 @@ def verify(target: Target) -> None:
     python.call(name="Verify what was recovered", function=judge)
 
 
-def _is_from_an_older_one(host: Host, target: Target, as_root: dict[str, Any]) -> bool:
-    """Whether newer backups were passed over for the one that came back, and that one is whole."""
+def _came_back_whole(host: Host, target: Target, as_root: dict[str, Any]) -> bool:
+    """Whether the backup that came back is whole in the store, whatever is wrong with others there."""
     found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
-    result = found.result or {}
-    if not result.get("passed_over"):
+    backup = (found.result or {}).get("backup")
+    if not backup:
         return False
-    answer = candidate.ask(host, target, backup=str(result.get("backup")))
-    return isinstance(answer, dict) and not answer["passed_over"]
+    answer = candidate.ask(host, target, backup=str(backup))
+    # Of a backup that is asked for by name, this says what it lacks.
+    return isinstance(answer, dict) and answer["backup"] == backup and not answer["passed_over"]

@@ -10,7 +10,7 @@ from deploys.steps import agent_archive
 from inventories.new_secrets import new_text
 from tests.unit.pull_bench import PiBackups
 
-from .scripted import Answer, ConvergedPi, ScriptedPi, unit_lines
+from .scripted import Answer, ConvergedPi, Finished, ScriptedPi, unit_lines
 
 RESTORE = "Recovery | Restore the newest backup from the local store"
 #: A Pi on which everything but the last step of a recovery was done.
@@ -121,6 +121,39 @@ def test_a_finished_restore_is_not_repeated_when_the_rest_is_still_to_be_done(tm
     # Which backup it is was decided then, too.
     assert "Recovery | Take the version that made the backup" not in done.operations
     assert "Schedule | Enable loomio-backup.timer" in done.planned
+
+
+def _verified(folder: Path, *, lacking: list[dict[str, str]]) -> Finished:
+    """The rest of a recovery from a backup that lacks something or not, in a store where a manifest is damaged
+    (and always will be).
+    """
+    backup = json.loads(RESULT)["backup"]
+    said = {"ok": False, "complete": False, "problems": ["the manifest of another cannot be used"]}
+    whole = {"backup": backup, "stores": ["local"], "passed_over": lacking, "stale": None}
+    answers: list[Answer] = [
+        (r"restore-journal", ["journal done", RESULT]),
+        (r"systemctl show --property=Id", unit_lines(enabled="disabled", timer="inactive")),
+        (r"loomio-backup check", json.dumps(said)),
+        (rf"loomio-backup candidate .*--backup {backup}", json.dumps(whole)),
+    ]
+    return ConvergedPi(folder, answers=answers).deploy(
+        "disaster_recovery", "-y", module="deploys.console.runner"
+    )
+
+
+def test_what_is_wrong_with_other_backups_does_not_keep_a_recovery_from_its_end(tmp_path: Path) -> None:
+    done = _verified(tmp_path, lacking=[])
+    assert done.code == 0, done.output
+    assert "the manifest of another cannot be used" in done.output
+    assert "loomio is back, from loomio_backup_20261123_020000" in done.output
+
+
+def test_one_that_came_back_and_lacks_something_now_keeps_the_timers_off(tmp_path: Path) -> None:
+    lacking = [{"backup": "loomio_backup_20261123_020000", "reason": "its dump is missing"}]
+    done = _verified(tmp_path, lacking=lacking)
+    assert done.code == 1
+    assert "Scheduled backups are still off" in done.output
+    assert "is back, from" not in done.output
 
 
 def test_after_a_whole_recovery_the_data_is_live_data_again(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 from loomio_backup.catalogue.catalogue import Catalogue
 from loomio_backup.restore import keeping
 
+from tests.unit.pull_bench import flip
+
 from .agent_site import DATABASE, Site, site
 from .docker import docker, wait_until
 from .images import base_image
@@ -177,16 +179,20 @@ def test_damage_leads_to_an_older_one_and_the_newer_is_pinned(tmp_path: Path) ->
         content = bytearray(dump.read_bytes())
         content[len(content) // 2] ^= 1
         dump.write_bytes(content)
+        old.must("run")
+        newest = json.loads(old.must("list", "--json"))[0]["name"]
+        flip(tmp_path / "disk" / f"{newest}.manifest.age")
         with site(tmp_path / "fresh", "agent-fall2", local=tmp_path / "disk", keys=old) as new:
             output = new.must("restore", "--newest", "--unattended")
             assert new.files_text() == old.files_text()
             found = result(new)
             assert found["backup"] == good["name"]
-            [passed] = found["passed_over"]
-            assert passed["backup"] == damaged
+            [unreadable, passed] = found["passed_over"]
+            assert (unreadable["backup"], passed["backup"]) == (newest, damaged)
             assert dump.name in passed["reason"]
+            assert f"{newest}.manifest.age" in unreadable["reason"]
             assert f"{damaged} cannot be restored" in output
-            pinned = {one["name"]: one["pinned"] for one in json.loads(new.must("list", "--json"))}
+            pinned = {one["name"]: one["pinned"] for one in json.loads(new.run("list", "--json").out)}
             assert pinned == {damaged: True, good["name"]: False}
 
 

@@ -13,13 +13,13 @@ from loomio_backup import clock
 from loomio_backup.access import open_stores
 from loomio_backup.catalogue.catalogue import Catalogue, Summary
 from loomio_backup.catalogue.history import History, Reader
-from loomio_backup.catalogue.manifest import SUFFIX, Manifest, Stack
+from loomio_backup.catalogue.manifest import Manifest, Stack
 from loomio_backup.command.listing import merged
 from loomio_backup.config import Config
 from loomio_backup.credentials import IDENTITY, Credentials
 from loomio_backup.errors import RestoreError, StoreError
 from loomio_backup.progress import seconds_text
-from loomio_backup.restore.restore_choice import Candidate, staleness
+from loomio_backup.restore.restore_choice import Candidate, staleness, unreadable
 from loomio_backup.restore.restore_journal import PassedOver
 from loomio_backup.state import StateDirectory
 from loomio_backup.stores import Store
@@ -101,7 +101,7 @@ def _first_whole(
     config: Config, shelves: Shelves, catalogue: Catalogue, only: str | None
 ) -> Answer | list[PassedOver]:
     """The first that is whole, or why each of them is not; `only`: that one, whole or not."""
-    passed = _unreadable(shelves)
+    passed = unreadable([history for _, history in shelves.values()])
     for row in merged([history for _, history in shelves.values()]):
         if only not in (None, row.summary.name):
             continue
@@ -114,22 +114,6 @@ def _first_whole(
             return Answer(manifest, row.stores, stale, own + newer)
         passed += own
     return passed
-
-
-def _unreadable(shelves: Shelves) -> list[PassedOver]:
-    """Backups whose manifests cannot be used in any store; their names say when they were made."""
-    usable = {summary.name for _, history in shelves.values() for summary in history.backups}
-    reasons: dict[str, str] = {}
-    for _, history in shelves.values():
-        for name, sentence in history.damaged:
-            reasons.setdefault(name.removesuffix(SUFFIX), sentence)
-        for name in history.foreign:
-            reasons.setdefault(name.removesuffix(SUFFIX), f"no key of this Pi opens {name}.")
-    return [
-        PassedOver(backup=name, reason=reason)
-        for name, reason in sorted(reasons.items())
-        if name not in usable
-    ]
 
 
 def _missing(manifest: Manifest, summary: Summary, shelves: Shelves) -> str | None:

@@ -30,6 +30,7 @@ from loomio_backup.restore.restore_choice import (
     next_generation,
     read_histories,
     staleness,
+    unreadable,
 )
 from loomio_backup.restore.restore_finish import finish
 from loomio_backup.restore.restore_journal import BOTH, Journal, PassedOver
@@ -215,7 +216,8 @@ class _Restore:
         journal = preparation.journal(
             self._wish, next_generation(histories, self._catalogue.lineage(), manifest.instance)
         )
-        journal.safety, journal.passed_over, journal.stale = self._safety, self._passed_over, self._stale
+        journal.safety, journal.stale = self._safety, self._stale
+        journal.passed_over = [*self._unreadable_newer(manifest.name, histories), *self._passed_over]
         journal.writers = self._writers
         journal.ran = {**self._ran, **restore_version.running(self._config.project)}
         restore_version.settle_start(journal, manifest, leave_other=self._wish.leave_other_version_stopped)
@@ -223,3 +225,9 @@ class _Restore:
             restore_streaming.clear(self._config, self._state, helper, preparation, journal)
         preparation.make(helper, journal)
         return journal
+
+    def _unreadable_newer(self, name: str, histories: Mapping[str, History]) -> list[PassedOver]:
+        """Where the newest was asked for: what is newer by its name, and has no manifest that can be used."""
+        if not self._wish.open_to_older or self._wish.before is not None:
+            return []
+        return [one for one in unreadable(histories.values()) if one.backup > name]

@@ -2,13 +2,14 @@
 picks."""
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from loomio_backup import clock
 from loomio_backup.catalogue.catalogue import Lineage, Summary
 from loomio_backup.catalogue.history import History, Reader
+from loomio_backup.catalogue.manifest import SUFFIX
 from loomio_backup.command.listing import merged, table
 from loomio_backup.config import Config, zone
 from loomio_backup.errors import RestoreError, StoreError
@@ -16,7 +17,7 @@ from loomio_backup.moment import placed
 from loomio_backup.monitoring import freshness
 from loomio_backup.progress import say, seconds_text
 from loomio_backup.restore.expectation import shortened
-from loomio_backup.restore.restore_journal import BOTH, Part
+from loomio_backup.restore.restore_journal import BOTH, Part, PassedOver
 from loomio_backup.stores import Store
 
 
@@ -158,6 +159,23 @@ def staleness(config: Config, candidate: Candidate) -> str | None:
         f"{due:%Y-%m-%d %H:%M} UTC. If the Pi still ran after that, newer backups may be elsewhere: on its "
         "disk, in a pulled copy."
     )
+
+
+def unreadable(histories: Iterable[History]) -> list[PassedOver]:
+    """Backups whose manifests cannot be used in any store; their names say when they were made."""
+    known = list(histories)
+    usable = {summary.name for history in known for summary in history.backups}
+    reasons: dict[str, str] = {}
+    for history in known:
+        for name, sentence in history.damaged:
+            reasons.setdefault(name.removesuffix(SUFFIX), sentence)
+        for name in history.foreign:
+            reasons.setdefault(name.removesuffix(SUFFIX), f"no key of this Pi opens {name}.")
+    return [
+        PassedOver(backup=name, reason=reason)
+        for name, reason in sorted(reasons.items())
+        if name not in usable
+    ]
 
 
 def next_generation(histories: Mapping[str, History], own: Lineage | None, instance: str) -> int:

@@ -44,7 +44,7 @@ monitoring.place(target=target)
 schedule.place(target=target)
 agent.install(target=target)
 copy.bring(target=target, objects=brought)
-if not recovery.taken_up(host):
+if not recovery.taken_up(host, target):
     choice.take_version(choice=chosen, place=not recovery.replace_wanted(host))
     choice.fetch_app(choice=chosen)
 docker.check_images(target=target)

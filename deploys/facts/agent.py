@@ -107,6 +107,30 @@ class RestoreStateFact(FactBase[RestoreState]):
         return RestoreState(journal, _document(output))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A restore that an operator asked for and has not read the end of: its `id` and the agent's options."""
+
+    id: str
+    options: str
+
+    def ended(self, options: str, state: RestoreState) -> bool:
+        """Whether the same is wanted now, and has been done."""
+        result = state.result or {}
+        return options == self.options and state.journal == "done" and result.get("wish") == self.id
+
+
+class RestoreAskedFact(FactBase[Asked | None]):
+    """The Asked in the file `path`; None without one. Needs root."""
+
+    def command(self, path: str) -> str:
+        return f"cat {shlex.quote(path)} 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> Asked | None:
+        id_, _, options = "\n".join(output).strip().partition(" ")
+        return Asked(id_, options) if id_ else None
+
+
 class ProbeDueFact(FactBase[tuple[str, ...]]):
     """The stores whose settings or credentials have changed since they were last tried out; all of `stores`
     while there is no agent to ask. Needs root.

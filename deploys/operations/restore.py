@@ -1,14 +1,19 @@
 """Run a restore as a unit on the Pi and follow it: it ends with the data back, or with the reason why not."""
 
+import secrets
 import shlex
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
+from deploys.facts.agent import RestoreAskedFact, RestoreStateFact
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import UnitsFact
 
@@ -24,6 +29,22 @@ _WORDS = Words(
     "follow it.",
     failed="The backups are untouched. Run the same command again when the reason is gone.",
 )
+_ENDED_UNSEEN = (
+    "This restore was asked for before, and its data is in place by now: it is not done again. Going on from "
+    "there."
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the Pi has it written down. `options`: the unit's options; `asked`: what was asked for, until the
+    operator has read how it ended; `journal` and `result`: the agent's.
+    """
+
+    options: str
+    asked: str
+    journal: str
+    result: str
 
 
 @operation()
@@ -31,7 +52,7 @@ def restored(
     unit: str,
     project: str,
     database: tuple[str, str],
-    options: str,
+    files: Files,
     wanted: Sequence[str],
     replace: bool,
     finish: bool,
@@ -42,9 +63,10 @@ def restored(
     `database`: its service in the Compose project, and the full name of its volume.
 
     Fails where it would replace live data, unless `replace` says that it may go, or `finish` that a restore
-    which has begun to replace it was interrupted. An active unit is followed, never started twice. `options`
-    is the unit's file of options. An `identity` that is not on the Pi is put into the file `lent_identity`,
-    which the unit removes when it ends.
+    which has begun to replace it was interrupted. An active unit is followed, never started twice; what was
+    asked for in the same words, and ended before anybody had read how, is not repeated: a second one would
+    leave `undo` nothing but what the first brought. An `identity` that is not on the Pi is put into the file
+    `lent_identity`, which the unit removes when it ends.
     """
     arguments = own_arguments(host)
 
@@ -52,6 +74,12 @@ def restored(
         units = host.get_fact(UnitsFact, units=(unit,), **arguments)
         if unit in units and units[unit].running:
             return followed(host, unit, _WORDS, **arguments)
+        words = " ".join(options_of(wanted, replace))
+        asked = host.get_fact(RestoreAskedFact, path=files.asked, **arguments)
+        state_ = host.get_fact(RestoreStateFact, journal=files.journal, result=files.result, **arguments)
+        if asked is not None and asked.ended(words, state_):
+            logger.info(f"{host.print_prefix}{_ENDED_UNSEEN}")
+            return True
         live = host.get_fact(
             LiveDataFact, project=project, service=database[0], volume=database[1], **arguments
         )
@@ -65,14 +93,30 @@ def restored(
             return complain(
                 host, f"The key could not be lent to the Pi ({lent_identity}). Nothing was restored."
             )
-        words = [*wanted, *(["--replace-live-data"] if replace else [])]
-        prepare = f"echo {shlex.quote('RESTORE_OPTIONS=' + ' '.join(words))} > {options}"
+        # A second attempt at the same keeps its name: the first may have begun what this one finishes.
+        id_ = asked.id if asked is not None and asked.options == words else secrets.token_hex(8)
+        prepare = _prepare_script(files, id_, words)
         done = followed(host, unit, _WORDS, prepare=prepare, **arguments)
         if identity is not None:
             taken_back(host, lent_identity, arguments)
         return done
 
     yield FunctionCommand(follow, (), {})
+
+
+def options_of(wanted: Sequence[str], replace: bool) -> list[str]:
+    """The agent's options for a restore, but the name of the wish."""
+    return [*wanted, *(["--replace-live-data"] if replace else [])]
+
+
+def _prepare_script(files: Files, id_: str, words: str) -> str:
+    """Write down what is asked for, so that it outlives a power cut, and then the unit's options."""
+    folder, asked = PurePosixPath(files.asked).parent, files.asked
+    return (
+        f"mkdir -p {folder} && echo {shlex.quote(f'{id_} {words}')} > {asked}.new && sync {asked}.new && "
+        f"mv -f {asked}.new {asked} && "
+        f"echo {shlex.quote(f'RESTORE_OPTIONS={words} --wish {id_}')} > {files.options}"
+    )
 
 
 def live_data_sentence(tables: int) -> str:

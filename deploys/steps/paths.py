@@ -40,6 +40,8 @@ RESTORE_RESULT = f"{AGENT_STATE}/restore-result.json"
 RESTORE_MARKER = f"{AGENT_STATE}/{restore_journal.MARKER}"
 #: Options of the next restore; gone with a reboot.
 RESTORE_OPTIONS = "/run/loomio-restore.env"
+#: What the last restore was asked for as, until the operator has read how it ended.
+RESTORE_ASKED = "/var/lib/loomio-pi-stack/restore-asked"
 #: With an offline key: the identity, lent for as long as a restore takes.
 LENT_IDENTITY = "/run/loomio-restore.identity"
 #: There while an update is not at its end, what the last one came to, and the options of the next.

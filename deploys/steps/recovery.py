@@ -10,16 +10,17 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.operations import python
 
-from deploys.facts.agent import RestoreState, RestoreStateFact
+from deploys.facts.agent import RestoreAskedFact, RestoreState, RestoreStateFact
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
-from deploys.operations.restore import live_data_sentence, restored
+from deploys.operations.restore import Files, live_data_sentence, options_of, restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, candidate, privilege, verification
 from deploys.steps.paths import (
     BACKUP_TIMER,
     LENT_IDENTITY,
+    RESTORE_ASKED,
     RESTORE_JOURNAL,
     RESTORE_OPTIONS,
     RESTORE_RESULT,
@@ -27,6 +28,8 @@ from deploys.steps.paths import (
 )
 from deploys.steps.preflight import Target
 
+#: Where the Pi has a restore written down.
+FILES = Files(RESTORE_OPTIONS, RESTORE_ASKED, RESTORE_JOURNAL, RESTORE_RESULT)
 #: What follows from a verification that failed: the timer is the last step.
 BACKUPS_ARE_OFF = "Scheduled backups are still off. When the reason is gone, run the same command again."
 
@@ -78,11 +81,17 @@ def unfinished(host: Host) -> bool:
     return _situation(host).unfinished
 
 
-def taken_up(host: Host) -> bool:
+def taken_up(host: Host, target: Target) -> bool:
     """Whether an earlier run has chosen the backup: its restore runs, must be finished, or is done."""
-    situation = _situation(host)
-    done = situation.restored and not replace_wanted(host)
-    return situation.running or situation.unfinished or done
+    situation, replace = _situation(host), replace_wanted(host)
+    asked = host.get_fact(RestoreAskedFact, path=RESTORE_ASKED)
+    options = " ".join(options_of(_wanted(target), replace))
+    done = (situation.restored and not replace) or (asked and asked.ended(options, situation.state))
+    return situation.running or situation.unfinished or bool(done)
+
+
+def _wanted(target: Target) -> tuple[str, ...]:
+    return "--newest", "--store", verification.store_of(target), "--leave-stopped"
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,8 @@ def restore(host: Host, target: Target) -> None:
         unit=RESTORE_SERVICE,
         project=layout.project,
         database=(layout.database, layout.volume(layout.database_volume)),
-        options=RESTORE_OPTIONS,
-        wanted=("--newest", "--store", verification.store_of(target), "--leave-stopped"),
+        files=FILES,
+        wanted=_wanted(target),
         replace=replace,
         finish=situation.unfinished,
         lent_identity=LENT_IDENTITY,

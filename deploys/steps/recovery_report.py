@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pyinfra.api.command import StringCommand
 from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
@@ -11,10 +12,11 @@ from pyinfra.context import state as current_state
 from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreStateFact
+from deploys.operations.run import complain
 from deploys.steps import privilege, version
 from deploys.steps.choice import Choice
 from deploys.steps.last_words import at_the_end
-from deploys.steps.paths import RESTORE_JOURNAL, RESTORE_RESULT
+from deploys.steps.paths import RESTORE_ASKED, RESTORE_JOURNAL, RESTORE_RESULT
 from deploys.steps.preflight import Target
 
 #: Beginnings of operations' names, and what their time is called (the first that fits counts). In the report
@@ -104,7 +106,12 @@ def report(target: Target, choice: Choice | None = None, clock: Clock | None = N
         found = host.get_fact(RestoreStateFact, journal=RESTORE_JOURNAL, result=RESTORE_RESULT, **as_root)
         result = with_choice(found.result or {}, choice)
         at_the_end(host, lambda: _lines(target.name, result, clock))
-        return True
+        # From now on the same words are a new wish: this one has come to its end, and its end is told.
+        command = StringCommand("rm", "-f", RESTORE_ASKED)
+        done, _output = host.run_shell_command(command, **as_root)
+        return done or complain(
+            host, f"{RESTORE_ASKED} cannot be removed on the Pi. The data is restored. Run the same again."
+        )
 
     python.call(name="Read the agent's report", function=keep)
 

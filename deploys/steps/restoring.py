@@ -16,7 +16,7 @@ from deploys.facts.web import WebStatusFact
 from deploys.operations.restore import restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, recovery, verification
-from deploys.steps.paths import LENT_IDENTITY, RESTORE_OPTIONS, RESTORE_SERVICE
+from deploys.steps.paths import LENT_IDENTITY, RESTORE_SERVICE
 from deploys.steps.preflight import Target
 
 _NAME = re.compile(r"loomio_backup_\d{8}_\d{6}\w*")
@@ -77,7 +77,7 @@ def restore(host: Host, target: Target, wish: Wish) -> None:
         unit=RESTORE_SERVICE,
         project=layout.project,
         database=(layout.database, layout.volume(layout.database_volume)),
-        options=RESTORE_OPTIONS,
+        files=recovery.FILES,
         wanted=wish.options,
         replace=wish.replace,
         finish=recovery.unfinished(host),

@@ -124,8 +124,8 @@ def test_a_finished_restore_is_not_repeated_when_the_rest_is_still_to_be_done(tm
 
 
 def _verified(folder: Path, *, lacking: list[dict[str, str]]) -> Finished:
-    """The rest of a recovery from a backup that lacks something or not, in a store where a manifest is damaged
-    (and always will be).
+    """The rest of a recovery from a backup that lacks something or not, in a store where a manifest is and
+    stays damaged.
     """
     backup = json.loads(RESULT)["backup"]
     said = {"ok": False, "complete": False, "problems": ["the manifest of another cannot be used"]}

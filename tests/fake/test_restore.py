@@ -62,6 +62,37 @@ def test_the_version_that_made_the_backup_runs_then(tmp_path: Path) -> None:
     assert "loomio-pi deploy update" in done.output
 
 
+OPTIONS = f"--backup {BACKUP} --leave-other-version-stopped --replace-live-data"
+UNSEEN = "it is not done again"
+
+
+def asked_before(options: str = OPTIONS) -> Answer:
+    return (r"cat /var/lib/loomio-pi-stack/restore-asked", f"0123abcd {options}")
+
+
+def test_what_ended_while_the_connection_was_lost_is_not_done_again(tmp_path: Path) -> None:
+    """Its second backup and second restore would leave undo nothing but what the first one brought."""
+    started: Answer = (r"systemctl start --no-block", "It has ended: started again")
+    done = restore(tmp_path, started, restored(wish="0123abcd"), asked_before())
+    assert done.code == 0, done.output
+    assert UNSEEN in done.output
+    # The rest of it is done.
+    assert "Check out the stack as the backup knows it" in done.output
+    assert f"loomio is back, from {BACKUP}" in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "wish"),
+    [(OPTIONS, "another"), (OPTIONS, None), (OPTIONS.replace(BACKUP, f"{BACKUP}_2"), "0123abcd")],
+    ids=["not what was restored last", "restored by hand", "other words"],
+)
+def test_what_is_wanted_anew_is_done(tmp_path: Path, options: str, wish: str | None) -> None:
+    done = restore(tmp_path, restored(wish=wish), asked_before(options))
+    assert done.code == 0, done.output
+    assert UNSEEN not in done.output
+    assert "It has ended: success" in done.output
+
+
 def test_of_the_same_version_nothing_is_changed(tmp_path: Path) -> None:
     done = restore(tmp_path, restored(left_for_version=False))
     assert done.code == 0, done.output

@@ -15,7 +15,6 @@ import pytest
 
 from loomio_backup.catalogue.catalogue import Catalogue
 from loomio_backup.restore import keeping
-
 from tests.unit.pull_bench import flip
 
 from .agent_site import DATABASE, Site, site
@@ -245,9 +244,10 @@ def test_the_app_of_another_version_is_left_stopped(pi: Site) -> None:
     docker("rm", "-f", f"{pi.project}-app")
     app(pi, newer)
     # There is no Compose file here, so starting it would fail.
-    output = pi.must(*RESTORE, "--backup", made, "--leave-other-version-stopped")
+    output = pi.must(*RESTORE, "--backup", made, "--leave-other-version-stopped", "--wish", "abc")
     assert f"{older} made {made}, and {newer} ran here" in output
     assert (result(pi)["left_for_version"], result(pi)["stack"]["images"]["app"]) == (True, older)
+    assert result(pi)["wish"] == "abc"
     assert not (pi.root / "state" / "restore-unsettled").exists()
 
 

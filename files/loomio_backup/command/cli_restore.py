@@ -60,6 +60,7 @@ def _add_restore(verbs: Verbs) -> None:
         action="store_true",
         help="the same, but only where another version of the app made the backup than the one that ran here",
     )
+    restore.add_argument("--wish", metavar="ID", help="what its report is to call this restore")
     add_wait(restore)
 
 

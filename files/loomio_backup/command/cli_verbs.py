@@ -153,6 +153,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         leave_stopped=arguments.leave_stopped,
         leave_other_version_stopped=arguments.leave_other_version_stopped,
         streaming=arguments.streaming,
+        id=arguments.wish,
     )
     if arguments.older:
         restore_older.run(settings, keys, arguments.older, wish, wait=arguments.wait)

@@ -23,7 +23,9 @@ from loomio_backup.stores import Store
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line says. `parts`: what is to be restored; `streaming`: what is live may go first."""
+    """What the command line says. `parts`: what is to be restored; `streaming`: what is live may go first.
+    `id`: the name that whoever asked knows it by, repeated in the report.
+    """
 
     backup: str | None = None
     newest: bool = False
@@ -36,6 +38,7 @@ class Wish:
     leave_stopped: bool = False
     leave_other_version_stopped: bool = False
     streaming: bool = False
+    id: str | None = None
 
     @property
     def open_to_older(self) -> bool:

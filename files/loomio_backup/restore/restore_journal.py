@@ -71,6 +71,7 @@ class Before(BaseModel):
 class Journal(BaseModel):
     """One restore. Names of databases: `live` is replaced by `new`, and kept as `aside` if it had tables.
 
+    wish: what whoever asked for it calls it.
     parts: what it restores. roots: the mounts' roots by source; staged: the directory in each of them whose
     children take the place of the root's; dress: what the root gets with them, if not that directory's owner
     and mode; roots_before: what it had; kept: the directories that keep what was there. leave_stopped:
@@ -86,6 +87,7 @@ class Journal(BaseModel):
     id: str
     state: Literal["preparing", "clearing", "switching", "done", "left"]
     backup: str
+    wish: str | None = None
     parts: tuple[Part, ...] = BOTH
     undoes: str | None = None
     leave_stopped: bool = False
@@ -158,6 +160,7 @@ def write_result(path: Path, journal: Journal) -> None:
     lost = max(0.0, (journal.started_at - journal.snapshot_at).total_seconds())
     document = {
         "backup": journal.backup,
+        "wish": journal.wish,
         "parts": list(journal.parts),
         "stores": journal.stores,
         "instance": journal.instance,

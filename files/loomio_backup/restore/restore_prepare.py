@@ -63,6 +63,7 @@ class Preparation:
             id=id_,
             state="preparing",
             backup=manifest.name,
+            wish=wish.id,
             parts=wish.parts,
             leave_stopped=wish.leave_stopped,
             stores=[store.kind for store in self.stores],

@@ -79,6 +79,7 @@ def leave(config: Config, state: StateDirectory, journal: Journal) -> None:
 def _same_wish(journal: Journal) -> Wish:
     return Wish(
         backup=journal.backup,
+        id=journal.wish,
         parts=journal.parts,
         unattended=True,
         replace_live_data=True,

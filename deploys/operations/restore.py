@@ -1,9 +1,9 @@
 """Run a restore as a unit on the Pi and follow it: it ends with the data back, or with the reason why not."""
 
+import dataclasses
 import secrets
 import shlex
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pyinfra import logger
@@ -29,13 +29,17 @@ _WORDS = Words(
     "follow it.",
     failed="The backups are untouched. Run the same command again when the reason is gone.",
 )
+_PUT_OFF = (
+    "Until then {timer} is off, so that nothing is backed up that was not verified. To have it on without "
+    "that, type on the Pi: sudo systemctl enable --now {timer}"
+)
 _ENDED_UNSEEN = (
     "This restore was asked for before, and its data is in place by now: it is not done again. Going on from "
     "there."
 )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Files:
     """Where the Pi has it written down. `options`: the unit's options; `asked`: what was asked for, until the
     operator has read how it ended; `journal` and `result`: the agent's.
@@ -58,6 +62,7 @@ def restored(
     finish: bool,
     lent_identity: str,
     identity: str | None,
+    put_off: str | None = None,
 ) -> Generator[PyinfraCommand, None, None]:
     """Bring data back through `unit`; `wanted` are the agent's options that say which and how.
     `database`: its service in the Compose project, and the full name of its volume.
@@ -66,7 +71,8 @@ def restored(
     which has begun to replace it was interrupted. An active unit is followed, never started twice; what was
     asked for in the same words, and ended before anybody had read how, is not repeated: a second one would
     leave `undo` nothing but what the first brought. An `identity` that is not on the Pi is put into the file
-    `lent_identity`, which the unit removes when it ends.
+    `lent_identity`, which the unit removes when it ends. The timer `put_off` is disabled as soon as data
+    is to be replaced; who asked for the restore enables it again.
     """
     arguments = own_arguments(host)
 
@@ -95,8 +101,11 @@ def restored(
             )
         # A second attempt at the same keeps its name: the first may have begun what this one finishes.
         id_ = asked.id if asked is not None and asked.options == words else secrets.token_hex(8)
-        prepare = _prepare_script(files, id_, words)
-        done = followed(host, unit, _WORDS, prepare=prepare, **arguments)
+        prepare, told = _prepare_script(files, id_, words), _WORDS
+        if put_off is not None and replace:
+            prepare = f"systemctl --quiet disable --now {shlex.quote(put_off)} && {prepare}"
+            told = dataclasses.replace(_WORDS, failed=f"{_WORDS.failed} {_PUT_OFF.format(timer=put_off)}")
+        done = followed(host, unit, told, prepare=prepare, **arguments)
         if identity is not None:
             taken_back(host, lent_identity, arguments)
         return done

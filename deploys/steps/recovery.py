@@ -146,6 +146,7 @@ def restore(host: Host, target: Target) -> None:
         finish=situation.unfinished,
         lent_identity=LENT_IDENTITY,
         identity=agent_config.identities(target.secrets) if offline else None,
+        put_off=BACKUP_TIMER,
     )
 
 

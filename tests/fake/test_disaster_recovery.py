@@ -85,6 +85,22 @@ def test_live_data_is_replaced_when_told_to(tmp_path: Path) -> None:
     assert RESTORE in done.planned
 
 
+def test_while_live_data_is_replaced_the_timer_is_off(tmp_path: Path) -> None:
+    """On a Pi that lives it was on: what came back would be backed up before anybody has verified it."""
+    off = r"systemctl --quiet disable --now loomio-backup\.timer && [^|]*--replace-live-data"
+    answers: list[Answer] = [
+        (off, "It has ended: exit-code"),
+        (r"systemctl start --no-block", "It has ended: with the timer on"),
+        (r"loomio-backup candidate", {"success": False, "stderr": "as far as this test goes"}),
+    ]
+    done = ConvergedPi(tmp_path, answers=answers).deploy(
+        *("disaster_recovery", "-y", "--data", "replace_live_data=yes"), module="deploys.console.runner"
+    )
+    assert done.code == 1
+    assert "A restore failed (exit-code)" in done.output
+    assert "sudo systemctl enable --now loomio-backup.timer" in done.output
+
+
 def test_a_word_that_is_not_understood_is_no_yes(tmp_path: Path) -> None:
     done = ConvergedPi(tmp_path).deploy(
         "disaster_recovery", "--dry", "--json", "--data", "replace_live_data=maybe"

@@ -26,7 +26,7 @@ docker info >/dev/null 2>&1 || { echo unknown the Docker engine does not run; ex
 docker volume inspect %VOLUME% >/dev/null 2>&1 || { echo none; exit 0; }
 container=$(docker ps --quiet --filter label=com.docker.compose.project=%PROJECT% \
   --filter label=com.docker.compose.service=%SERVICE%)
-test -n "$container" || { echo unknown the database does not run; exit 0; }
+test -n "$container" || { echo unread the database does not run; exit 0; }
 tables=$(docker exec "$container" \
   sh -c 'exec psql -XAtq -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "$1"' psql %QUERY% 2>&1)
 if test $? = 0; then
@@ -34,18 +34,21 @@ if test $? = 0; then
 elif echo "$tables" | grep -q 'database ".*" does not exist'; then
   echo none
 else
-  echo unknown the database does not answer
+  echo unread the database does not answer
 fi
 """
 
 
 @dataclass(frozen=True)
 class LiveData:
-    """`state`: none, rows (in `tables` tables), or unknown for the `reason` given."""
+    """`state`: none, rows (in `tables` tables), or unknown for the `reason` given; `unread`: the volume is
+    there all the same.
+    """
 
     state: Literal["none", "rows", "unknown"]
     tables: int = 0
     reason: str = ""
+    unread: bool = False
 
 
 class LiveDataFact(FactBase[LiveData]):
@@ -71,4 +74,4 @@ class LiveDataFact(FactBase[LiveData]):
             return LiveData("none")
         if word == "rows" and rest.isdecimal():
             return LiveData("rows", tables=int(rest))
-        return LiveData("unknown", reason=rest)
+        return LiveData("unknown", reason=rest, unread=word == "unread")

@@ -8,6 +8,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
+from pyinfra.facts.files import File
 from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreAskedFact, RestoreState, RestoreStateFact
@@ -19,6 +20,7 @@ from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, candidate, privilege, verification
 from deploys.steps.paths import (
     BACKUP_TIMER,
+    DATABASE_BEGUN,
     LENT_IDENTITY,
     RESTORE_ASKED,
     RESTORE_JOURNAL,
@@ -46,7 +48,9 @@ def refuse_during_restore(host: Host, target: Target) -> None:
 
 
 def refuse_live_data(host: Host, target: Target) -> None:
-    """Raises DeployError where a recovery would replace data and was not told to."""
+    """Raises DeployError where a recovery would replace data and was not told to, or where that cannot be
+    told: before anything is written.
+    """
     situation = _situation(host)
     if replace_wanted(host) or situation.running or situation.unfinished or situation.restored:
         return
@@ -59,6 +63,13 @@ def refuse_live_data(host: Host, target: Target) -> None:
     )
     if live.state == "rows":
         raise DeployError(f"{target.name}: {live_data_sentence(live.tables)}")
+    # Where the first start of the database was cut off there is a volume, and none of its data is anybody's.
+    if live.unread and not host.get_fact(File, path=DATABASE_BEGUN):
+        raise DeployError(
+            f"{target.name}: there is a database on this Pi, and whether it holds data cannot be told "
+            f"({live.reason}). Nothing was changed. Start it, on the Pi, and run the same command again: "
+            f"cd {target.settings.stack.directory} && sudo docker compose up -d --wait {layout.database}"
+        )
 
 
 def replace_wanted(host: Host) -> bool:

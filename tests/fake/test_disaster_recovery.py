@@ -10,7 +10,7 @@ from deploys.steps import agent_archive
 from inventories.new_secrets import new_text
 from tests.unit.pull_bench import PiBackups
 
-from .scripted import Answer, ConvergedPi, Finished, ScriptedPi, unit_lines
+from .scripted import Answer, ConvergedPi, Finished, ScriptedPi, stat_line, unit_lines
 
 RESTORE = "Recovery | Restore the newest backup from the local store"
 #: A Pi on which everything but the last step of a recovery was done.
@@ -76,6 +76,27 @@ def test_live_data_is_refused_with_the_word_to_say(tmp_path: Path) -> None:
     assert done.operations == []
     assert "This Pi holds data (44 tables of its database have rows)" in done.output
     assert "--data replace_live_data=yes" in done.output
+
+
+def test_a_database_that_cannot_be_asked_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    down: Answer = (r"docker volume inspect", "unread the database does not run")
+    done = ConvergedPi(tmp_path, answers=[down]).deploy("disaster_recovery")
+    assert (done.code, done.operations) == (1, []), done.output
+    assert "cannot be told (the database does not run). Nothing was changed." in done.output.replace(
+        "\n", " "
+    )
+    assert "sudo docker compose up -d --wait db" in done.output
+
+
+def test_a_database_whose_first_start_was_cut_off_is_no_obstacle(tmp_path: Path) -> None:
+    path = "/var/lib/loomio-pi-stack/database-begun"
+    answers: list[Answer] = [
+        (r"docker volume inspect", "unread the database does not run"),
+        (r"stat -c .*database-begun", stat_line(path, "-rw-r--r--")),
+    ]
+    done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
+    assert done.code == 0, done.output
+    assert RESTORE in done.planned
 
 
 def test_live_data_is_replaced_when_told_to(tmp_path: Path) -> None:

@@ -53,13 +53,22 @@ def test_the_app_stays_stopped_for_another_version(
     ran: dict[str, str], parts: tuple[Any, ...], leave_other: bool, left: bool
 ) -> None:
     made = journal(ran=ran, parts=parts)
-    restore_version.settle_start(made, MADE, leave_other=leave_other)
+    restore_version.settle_start(made, MADE, "app", leave_other=leave_other)
     assert (made.leave_stopped, made.left_for_version) == (left, left)
+
+
+def test_the_app_is_whatever_the_layout_calls_it() -> None:
+    images = {"web": Image(reference=OLDER, id="sha256:1", digests=[])}
+    made = journal(ran={"web": NEWER})
+    restore_version.settle_start(
+        made, manifest(stack=Stack(commit=None, images=images)), "web", leave_other=True
+    )
+    assert (made.leave_stopped, made.left_for_version) == (True, True)
 
 
 def test_whoever_stops_it_anyway_is_not_overruled() -> None:
     made = journal(ran={"app": OLDER}, leave_stopped=True)
-    restore_version.settle_start(made, MADE, leave_other=True)
+    restore_version.settle_start(made, MADE, "app", leave_other=True)
     assert (made.leave_stopped, made.left_for_version) == (True, False)
 
 
@@ -68,13 +77,13 @@ def test_both_versions_are_named(capsys: pytest.CaptureFixture[str]) -> None:
         f"app: {OLDER}, here {NEWER}"
     ]
     left = journal(ran={"app": NEWER}, left_for_version=True)
-    restore_version.say_left(left)
+    restore_version.say_left(left, "app")
     assert f"Loomio is not started: {OLDER} made {MADE.name}, and {NEWER} ran here" in capsys.readouterr().out
 
-    restore_version.say_undone(left, {"app": OLDER})
+    restore_version.say_undone(left, {"app": OLDER}, "app")
     said = capsys.readouterr().out
     assert f"before that restore {NEWER} ran here, now it is {OLDER}" in said
     assert "loomio-pi deploy update" in said
-    restore_version.say_undone(left, {"app": NEWER})
-    restore_version.say_undone(left, {})
+    restore_version.say_undone(left, {"app": NEWER}, "app")
+    restore_version.say_undone(left, {}, "app")
     assert capsys.readouterr().out == ""

@@ -220,7 +220,8 @@ class _Restore:
         journal.passed_over = [*self._unreadable_newer(manifest.name, histories), *self._passed_over]
         journal.writers = self._writers
         journal.ran = {**self._ran, **restore_version.running(self._config.project)}
-        restore_version.settle_start(journal, manifest, leave_other=self._wish.leave_other_version_stopped)
+        leave_other, app = self._wish.leave_other_version_stopped, self._config.app_service
+        restore_version.settle_start(journal, manifest, app, leave_other=leave_other)
         if self._wish.streaming:
             restore_streaming.clear(self._config, self._state, helper, preparation, journal)
         preparation.make(helper, journal)

@@ -48,7 +48,7 @@ def finish(
     else:
         state.restore_result.unlink(missing_ok=True)
     restore_journal.save(state.restore_journal, journal)
-    _say_done(journal)
+    _say_done(journal, config.app_service)
     if journal.start_due:
         start(config, state, journal)
 
@@ -76,7 +76,7 @@ def _switch_files(journal: Journal) -> None:
             say(f"switch: the {name} files that were here are kept in {before}")
 
 
-def _say_done(journal: Journal) -> None:
+def _say_done(journal: Journal, app: str) -> None:
     if journal.undoes is not None:
         say(f"the restore of {journal.undoes} is undone: what was here before it is live again")
         return
@@ -91,7 +91,7 @@ def _say_done(journal: Journal) -> None:
         say(sentence)
     if journal.keep_aside or journal.kept:
         say("What was here before is kept. To go back to it, type: loomio-backup undo")
-    restore_version.say_left(journal)
+    restore_version.say_left(journal, app)
 
 
 def start_stack(config: Config) -> None:

@@ -47,7 +47,7 @@ def run(config: Config, unattended: bool, leave_stopped: bool = False) -> int:
         journal.writers = sorted({found.service for found in restore_switch.writers(config)})
         restore_journal.save(state.restore_journal, journal)
         finish(config, state, catalogue, journal, Stopwatch())
-        restore_version.say_undone(last, journal.ran)
+        restore_version.say_undone(last, journal.ran, config.app_service)
     return 0
 
 

@@ -72,27 +72,51 @@ def fetch_app(choice: Choice) -> None:
     def fetch(state: State, host: Host) -> bool:
         if choice.answer is None or choice.runs is None:
             return True
-        reference = choice.runs.loomio
-        exact = version.exact(reference, choice.answer["stack"], choice.asked.settings.stack.layout)
-        if exact is None:
-            return True
-        name, by_digest = shlex.quote(reference), shlex.quote(exact)
-        script = (
-            f"docker image inspect {name} >/dev/null 2>&1 || "
-            f"{{ docker pull --quiet {by_digest} && docker tag {by_digest} {name}; }}"
-        )
-        done, output = host.run_shell_command(StringCommand(script), **privilege.arguments(host))
-        if not done:
-            why = output.stderr_lines[-1] if output.stderr_lines else "no reason given"
-            note = (
-                f"The very image that the old Pi ran ({exact}) cannot be had any more ({why}); {reference} "
-                "is used as it is now."
-            )
-            choice.notes.append(note)
-            logger.warning(f"{host.print_prefix}{note}")
-        return True
+        return _fetch_exact(host, choice, choice.answer["stack"])
 
-    python.call(name="Fetch the app's image as the backup knows it", function=fetch)
+    # As the other images: home networks break off, and a tag is no image to fall back on for that.
+    python.call(
+        name="Fetch the app's image as the backup knows it", function=fetch, _retries=2, _retry_delay=10
+    )
+
+
+def _fetch_exact(host: Host, choice: Choice, stack: dict[str, Any]) -> bool:
+    """Have the image that was decided for, by its digest in `stack` (as a manifest has it) if that is known.
+    What its tag names by now is taken only where the registry says that there is no such image any more.
+    """
+    if choice.runs is None:
+        return True
+    reference = choice.runs.loomio
+    exact = version.exact(reference, stack, choice.asked.settings.stack.layout)
+    why = _pull(host, reference, exact) if exact else None
+    if why is None:
+        return True
+    if not version.is_gone(why):
+        return complain(
+            host,
+            f"The very image that made the backup ({exact}) could not be fetched ({why}). The backups are "
+            "untouched. When its registry can be reached, run the same command again.",
+        )
+    note = (
+        f"The very image that the old Pi ran ({exact}) cannot be had any more ({why}); {reference} "
+        "is used as it is now."
+    )
+    choice.notes.append(note)
+    logger.warning(f"{host.print_prefix}{note}")
+    return True
+
+
+def _pull(host: Host, reference: str, exact: str | None) -> str | None:
+    """Have the image `reference` on the Pi, fetched as `exact` if that is given; why not, or None."""
+    name, source = shlex.quote(reference), shlex.quote(exact or reference)
+    script = (
+        f"docker image inspect {name} >/dev/null 2>&1 || "
+        f"{{ docker pull --quiet {source} && docker tag {source} {name}; }}"
+    )
+    done, output = host.run_shell_command(StringCommand(script), **privilege.arguments(host))
+    if done:
+        return None
+    return output.stderr_lines[-1] if output.stderr_lines else "no reason given"
 
 
 @deploy("Recovery")
@@ -145,14 +169,20 @@ def follow_backup(choice: Choice) -> None:
         if not result.get("left_for_version"):
             return True
         backup, reported = str(result["backup"]), dict(result["stack"])
-        image = shlex.quote(str(reported["images"]["app"]))
-        script = f"docker image inspect {image} >/dev/null 2>&1 || docker pull --quiet {image}"
-        done, output = host.run_shell_command(StringCommand(script), **as_root)
-        if not done:
-            why = output.stderr_lines[-1] if output.stderr_lines else "no reason given"
+        stack, layout = _as_manifest(reported), choice.asked.settings.stack.layout
+        made_by = stack["images"][layout.app]
+        reference = version.pullable(made_by) or made_by["reference"]
+        exact = version.exact(reference, stack, layout)
+        why = _pull(host, reference, exact)
+        if why is not None and exact is not None and version.is_gone(why):
+            choice.notes.append(
+                f"The very image that made the backup ({exact}) is gone; {reference} is used as it is now."
+            )
+            why = _pull(host, reference, None)
+        if why is not None:
             return complain(
                 host,
-                f"{backup} is restored, but {reported['images']['app']}, which made it, cannot be fetched "
+                f"{backup} is restored, but {reference}, which made it, cannot be fetched "
                 f"({why}), so Loomio was not started: the version that ran here would change the data at "
                 "once. When it can be fetched, run the same command again. To go back to what was here "
                 "before, type on the Pi: sudo loomio-backup undo. To go on with the version that ran here "
@@ -165,12 +195,8 @@ def follow_backup(choice: Choice) -> None:
 
 def _put_reported(host: Host, choice: Choice, backup: str, reported: dict[str, Any]) -> bool:
     """Place the version that the agent's report of a restore names, and fetch its images."""
-    images = reported.get("images") or {}
-    stack = {
-        "commit": reported.get("commit"),
-        "images": {service: {"reference": reference} for service, reference in images.items()},
-    }
-    if not _put(host, choice, backup, stack):
+    stack = _as_manifest(reported)
+    if not _put(host, choice, backup, stack) or not _fetch_exact(host, choice, stack):
         return False
     compose_pull(
         name="Fetch what that version needs",
@@ -179,6 +205,16 @@ def _put_reported(host: Host, choice: Choice, backup: str, reported: dict[str, A
         record=COMPOSE_RECORD,
     )
     return True
+
+
+def _as_manifest(reported: dict[str, Any]) -> dict[str, Any]:
+    """The agent's report of what a backup ran with, in the shape that a manifest has it in."""
+    digests = reported.get("digests") or {}
+    images = {
+        service: {"reference": reference, "digests": digests.get(service) or []}
+        for service, reference in (reported.get("images") or {}).items()
+    }
+    return {"commit": reported.get("commit"), "images": images}
 
 
 def _is_placed(choice: Choice, backup: str) -> bool:

@@ -21,6 +21,7 @@ from deploys.steps.preflight import Target
 from inventories.settings import Settings
 from inventories.stack_settings import Layout
 
+_GONE = re.compile(r"manifest unknown|manifest for .* not found|repository does not exist|: not found$")
 _MAJOR = re.compile(r"\b(\d+)(?:\.\d+|beta|rc|\b)")
 
 
@@ -75,13 +76,15 @@ def of_backup(
     images = stack.get("images") or {}
     return Named(
         ref=commit if commit and has_commit and commit != settings_commit else asked.ref,
-        loomio=_reference(images.get(layout.app)) or asked.loomio,
-        redis=_reference(images.get(layout.cache)) or asked.redis,
+        loomio=pullable(images.get(layout.app)) or asked.loomio,
+        redis=pullable(images.get(layout.cache)) or asked.redis,
     )
 
 
-def _reference(image: dict[str, Any] | None) -> str | None:
-    """What can be pulled. A container that outlived its image's name knows only an id."""
+def pullable(image: dict[str, Any] | None) -> str | None:
+    """What an image of a manifest can be pulled by. A container that outlived its image's name knows only an
+    id.
+    """
     if image is None:
         return None
     reference = str(image.get("reference") or "")
@@ -96,6 +99,11 @@ def exact(reference: str, stack: dict[str, Any], layout: Layout) -> str | None:
     if reference != image.get("reference") or "@" in reference:
         return None
     return next(iter(image.get("digests") or []), None)
+
+
+def is_gone(why: str) -> bool:
+    """Whether a registry says that there is no such image, and not that it cannot be asked just now."""
+    return _GONE.search(why) is not None
 
 
 def sentences(kept: Kept) -> list[str]:

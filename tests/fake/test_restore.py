@@ -110,6 +110,25 @@ def test_a_version_that_cannot_be_had_is_not_replaced_by_a_newer_one(tmp_path: P
     assert "Stack | Start" not in done.output
 
 
+DIGEST = "loomio/loomio@sha256:" + "5" * 64
+
+
+def test_the_very_image_is_fetched_and_only_one_that_is_gone_is_replaced_by_its_tag(tmp_path: Path) -> None:
+    stack = {"commit": COMMIT, "images": {"app": "loomio/loomio:3.4"}, "digests": {"app": [DIGEST]}}
+    report = restored(stack=stack)
+    by_tag: Answer = (r"docker pull --quiet loomio/loomio:3\.4", {"success": False, "stderr": "by its tag"})
+    done = restore(tmp_path, by_tag, report)
+    assert done.code == 0, done.output
+    unreachable: Answer = (rf"docker pull --quiet {DIGEST}", {"success": False, "stderr": "i/o timeout"})
+    done = restore(tmp_path, unreachable, report)
+    assert (done.code, "cannot be fetched (i/o timeout)" in done.output) == (1, True)
+    unknown = {"success": False, "stderr": f"manifest for {DIGEST} not found: manifest unknown"}
+    gone: Answer = (rf"docker pull --quiet {DIGEST}", unknown)
+    done = restore(tmp_path, gone, report)
+    assert done.code == 0, done.output
+    assert f"({DIGEST}) is gone; loomio/loomio:3.4 is used as it is now." in done.output
+
+
 @pytest.mark.parametrize(
     ("data", "word"),
     [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loomio_backup.catalogue.manifest import Image, Stack
-from loomio_backup.restore import restore_version
+from loomio_backup.restore import restore_prepare, restore_version
 from loomio_backup.restore.restore_journal import BOTH, Journal
 
 from .agent_samples import MOMENT, manifest
@@ -70,6 +70,17 @@ def test_whoever_stops_it_anyway_is_not_overruled() -> None:
     made = journal(ran={"app": OLDER}, leave_stopped=True)
     restore_version.settle_start(made, MADE, "app", leave_other=True)
     assert (made.leave_stopped, made.left_for_version) == (True, False)
+
+
+def test_the_report_knows_the_very_images() -> None:
+    """A tag may have moved on by the time that the version is wanted."""
+    image = Image(reference=OLDER, id="sha256:1", digests=["loomio/loomio@sha256:5"])
+    made = manifest(stack=Stack(commit=None, images={"app": image}))
+    assert restore_prepare.stack_of(made) == {
+        "commit": None,
+        "images": {"app": OLDER},
+        "digests": {"app": ["loomio/loomio@sha256:5"]},
+    }
 
 
 def test_both_versions_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,3 +98,21 @@ def test_an_older_postgresql_is_refused_with_what_to_write(tmp_path: Path) -> No
     assert "stack: {images: {postgres: 'postgres:17'}}" in problem
     for says in ("postgres (PostgreSQL) 17.2", "postgres (PostgreSQL) 18beta1", "postgres (PostgreSQL) 18.0"):
         assert version.database_problem(target, answer, says) is None
+
+
+def test_only_what_the_registry_does_not_have_is_gone() -> None:
+    """A tag is taken in place of the very image only then: it may name a newer one."""
+    for why in (
+        "Error response from daemon: manifest unknown",
+        "Error response from daemon: manifest for loomio/loomio@sha256:55 not found: manifest unknown",
+        'failed to resolve reference "docker.io/loomio/loomio@sha256:55": docker.io/loomio/loomio: not found',
+    ):
+        assert version.is_gone(why), why
+    for why in (
+        "dial tcp: lookup registry-1.docker.io: no such host",
+        "net/http: TLS handshake timeout",
+        "toomanyrequests: You have reached your pull rate limit.",
+        "write /var/lib/docker/tmp: no space left on device",
+        "no reason given",
+    ):
+        assert not version.is_gone(why), why

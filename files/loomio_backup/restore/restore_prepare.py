@@ -78,7 +78,7 @@ class Preparation:
             rows=manifest.database.rows,
             phases=dict(self._watch.phases),
             lineage_before=Before.of(self._catalogue.lineage()),
-            stack=_stack(manifest),
+            stack=stack_of(manifest),
         )
 
     def make(self, helper: Helper, journal: Journal) -> None:
@@ -251,6 +251,9 @@ def _raise_failure(other: "Future[_Done]") -> None:
         other.result()
 
 
-def _stack(manifest: Manifest) -> dict[str, Any]:
+def stack_of(manifest: Manifest) -> dict[str, Any]:
+    """What the backup ran with, as a report of its restore says it."""
     images = {service: image.reference for service, image in manifest.stack.images.items()}
-    return {"commit": manifest.stack.commit, "images": images}
+    # By these a version can be had again whose tag has moved on.
+    digests = {service: image.digests for service, image in manifest.stack.images.items()}
+    return {"commit": manifest.stack.commit, "images": images, "digests": digests}

@@ -3,13 +3,14 @@ told at the end. And why a setup makes none.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
-from pyinfra.api.state import State
+from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.facts.files import File
 from pyinfra.operations import files, python
 
@@ -30,6 +31,8 @@ from deploys.steps.paths import (
 )
 from deploys.steps.preflight import Target
 
+#: The agent's words for how an update ended, in a sentence.
+_OUTCOMES = {"updated": "is updated", "went back": "went back", "not made": "was not updated"}
 _IMAGES = ("loomio", "postgres", "redis")
 
 
@@ -104,6 +107,7 @@ def update(host: Host, target: Target) -> None:
         wanted.append("--no-rehearsal")
     offline = target.settings.encryption.offline_key
     lines = differences(target, placed)
+    report = _report(host) if lines else None
     updated(
         name=f"Update to {', '.join(lines)}" if lines else "Update",
         unit=UPDATE_SERVICE,
@@ -114,8 +118,8 @@ def update(host: Host, target: Target) -> None:
         identity=agent_config.identities(target.secrets) if offline else None,
     )
     files.file(name="Let go of the version that a recovery kept", path=KEPT_VERSION, present=False)
-    if lines:
-        _report(host)
+    if report is not None:
+        report()
 
 
 def _rehearse(host: Host) -> bool:
@@ -128,24 +132,49 @@ def _rehearse(host: Host) -> bool:
     return word in (None, True, "yes")
 
 
-def _report(host: Host) -> None:
-    """What the agent says of the update, as the last words."""
-    told: list[str] = []
+class _Failed(BaseStateCallback):
+    """Calls `read` when an operation on the host of that name fails: no later one is run there, and by the
+    end the Pi cannot be asked any more.
+    """
 
-    def read(state: State, host: Host) -> bool:
+    def __init__(self, name: str, read: Callable[[Host], None]) -> None:
+        self._name = name
+        self._read = read
+
+    def operation_host_error(  # type: ignore[override]
+        self, _state: State, host: Host, _op_hash: str, retry_count: int = 0, max_retries: int = 0
+    ) -> None:
+        if host.name == self._name:
+            self._read(host)
+
+
+def _report(host: Host) -> Callable[[], object]:
+    """What the agent says of the update, as the last words, also where it led back. Returns what is to be
+    called after the update is declared.
+    """
+    told: list[str] = []
+    before = host.get_fact(UpdateResultFact, path=UPDATE_RESULT)
+
+    def read(host: Host) -> None:
         result = host.get_fact(UpdateResultFact, path=UPDATE_RESULT, **privilege.arguments(host))
-        told.extend(lines_of(host.name, result) if result else [])
+        # One that failed early leaves the report of the one before.
+        if result and result != before and not told:
+            told.extend(lines_of(host.name, result))
+
+    def read_at_its_end(state: State, host: Host) -> bool:
+        read(host)
         return True
 
     at_the_end(host, lambda: told)
-    python.call(name="Read the agent's report of the update", function=read)
+    host.state.add_callback_handler(_Failed(host.name, read))  # type: ignore[no-untyped-call]
+    return lambda: python.call(name="Read the agent's report of the update", function=read_at_its_end)
 
 
 def lines_of(name: str, result: dict[str, Any]) -> list[str]:
     """The report for people."""
     phases = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in result["phases"].items())
     said = [
-        f"{name} is {result['outcome']}: {', '.join(result['changes'])}.",
+        f"{name} {_OUTCOMES[result['outcome']]}: {', '.join(result['changes'])}.",
         f"  started {result['started'][:19]}, ended {result['finished'][:19]} (UTC)",
         f"  rehearsal: {result['rehearsal']}",
         f"  each part: {phases}",
@@ -153,6 +182,8 @@ def lines_of(name: str, result: dict[str, Any]) -> list[str]:
     ]
     if result["down_seconds"] is not None:
         said.insert(2, f"  Loomio was down for {result['down_seconds']:.0f} s")
+    if result.get("problem"):
+        said.append(f"  why: {result['problem']}")
     if result["old_cluster"]:
         said.append(
             f"  the old PostgreSQL's files are kept; when all is well, on the Pi: sudo docker volume rm "

@@ -10,12 +10,24 @@ from inventories import unreached
 from inventories.secrets import checked
 from inventories.settings import load_settings
 
+
+class _InTurn(dict[str, Any]):
+    """An answer that is another one each time; the last one stays."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key != "stdout":
+            return default
+        turns = self["in_turn"]
+        return turns.pop(0) if len(turns) > 1 else turns[0]
+
+
 unreached.tell()
 _script = json.loads(Path(os.environ["FAKE_PI"]).read_text())
 # The first answer to a pattern counts, also where a later one has the very same pattern.
 _answers: dict[re.Pattern[str], object] = {}
 for _pattern, _answer in _script["answers"]:
-    _answers.setdefault(re.compile(_pattern), _answer)
+    _in_turn = isinstance(_answer, dict) and "in_turn" in _answer
+    _answers.setdefault(re.compile(_pattern), _InTurn(_answer) if _in_turn else _answer)
 _settings_file = Path(_script["settings_file"])
 
 hosts: list[tuple[str, dict[str, Any]]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,30 @@ def test_an_update_is_one_step_and_then_what_belongs_to_it(tmp_path: Path) -> No
     done = pi(tmp_path).deploy("update")
     assert done.code == 0, done.output
     assert done.planned == [UPDATE, "Update | Read the agent's report of the update"]
+
+
+REPORT = {
+    "outcome": "went back", "problem": "the app did not become healthy.", "changes": ["loomio 3.5 to 3.6"],
+    "started": "2026-11-23T12:00:00+00:00", "finished": "2026-11-23T12:09:00+00:00", "rehearsal": "passed",
+    "phases": {"back": 60.0}, "backup": "loomio_backup_20261123_120000", "down_seconds": 300.0,
+    "old_cluster": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("led_back", [True, False], ids=["led back", "failed before it began"])
+def test_an_update_that_fails_is_reported_too(tmp_path: Path, led_back: bool) -> None:
+    """No later operation is run then. The report of the update before it is not taken for its own."""
+    earlier, later = json.dumps({**REPORT, "outcome": "updated"}), json.dumps(REPORT)
+    done = pi(
+        tmp_path,
+        (r"cat .*update-result\.json", {"in_turn": [earlier, later if led_back else earlier]}),
+        (r"systemctl start --no-block", "It has ended: exit-code"),
+    ).deploy("update", "-y", module="deploys.console.runner")
+    assert done.code == 1
+    assert "An update failed (exit-code)" in done.output
+    assert ("loomio went back: loomio 3.5 to 3.6." in done.output) is led_back
+    assert ("why: the app did not become healthy." in done.output) is led_back
+    assert "loomio is updated" not in done.output
 
 
 def test_where_the_settings_name_what_runs_there_is_none(tmp_path: Path) -> None:

@@ -135,5 +135,5 @@ def live_data_sentence(tables: int) -> str:
     )
     return (
         f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. Is this the right "
-        f"Pi? To replace its data with the newest backup, say so: {REPLACE}"
+        f"Pi? To replace its data with what is in the backup, say so: {REPLACE}"
     )

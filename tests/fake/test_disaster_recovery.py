@@ -75,6 +75,7 @@ def test_live_data_is_refused_with_the_word_to_say(tmp_path: Path) -> None:
     assert done.code == 1
     assert done.operations == []
     assert "This Pi holds data (44 tables of its database have rows)" in done.output
+    assert "To replace its data with what is in the backup, say so" in done.output
     assert "--data replace_live_data=yes" in done.output
 
 

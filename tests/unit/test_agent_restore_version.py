@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loomio_backup.catalogue.manifest import Image, Stack
-from loomio_backup.restore import restore_prepare, restore_version
+from loomio_backup.restore import restore_prepare, restore_version, restore_words
 from loomio_backup.restore.restore_journal import BOTH, Journal
 
 from .agent_samples import MOMENT, manifest
@@ -81,6 +81,12 @@ def test_the_report_knows_the_very_images() -> None:
         "images": {"app": OLDER},
         "digests": {"app": ["loomio/loomio@sha256:5"]},
     }
+
+
+def test_what_is_to_be_typed_instead_is_the_whole_command() -> None:
+    [line] = restore_words.version_lines(MADE, {"app": NEWER})
+    assert line.endswith(f"loomio-pi deploy restore --data backup={MADE.name} --data replace_live_data=yes")
+    assert restore_words.version_lines(MADE, {"app": OLDER}) == []
 
 
 def test_both_versions_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """What a person reads before typing yes: what will come, what will go, and what is kept."""
 
+from collections.abc import Mapping
+
 from loomio_backup import clock
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.config import Config
@@ -18,7 +20,7 @@ def question(config: Config, wish: Wish, manifest: Manifest, live: str | None) -
         f"{manifest.database.rows} rows, {manifest.app_data.files} files "
         f"({bytes_text(manifest.app_data.bytes)}).",
         f"It takes the place of {what} of this Pi. What was written in the last {age} is not in it.",
-        *_versions(config, manifest),
+        *version_lines(manifest, restore_version.running(config.project)),
     ]
     if live is None:
         lines.append("This Pi holds no data of people.")
@@ -35,13 +37,14 @@ def question(config: Config, wish: Wish, manifest: Manifest, live: str | None) -
     return "\n".join(lines) + "\nType yes to go on: "
 
 
-def _versions(config: Config, manifest: Manifest) -> list[str]:
-    differing = restore_version.differing(manifest, restore_version.running(config.project))
+def version_lines(manifest: Manifest, here: Mapping[str, str]) -> list[str]:
+    """What to say where other versions made the backup than run `here` (images by service), and what to type."""
+    differing = restore_version.differing(manifest, here)
     if not differing:
         return []
     return [
         f"It was made by other versions than run here ({'; '.join(differing)}). A newer Loomio brings "
         "an older database up to date when it starts; an older one may not understand a newer database. To "
         "have the version run that made it, type on your computer, instead of this: loomio-pi deploy restore "
-        f"--data backup={manifest.name}"
+        f"--data backup={manifest.name} --data replace_live_data=yes"
     ]

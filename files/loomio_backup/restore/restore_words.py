@@ -38,7 +38,7 @@ def question(config: Config, wish: Wish, manifest: Manifest, live: str | None) -
 
 
 def version_lines(manifest: Manifest, here: Mapping[str, str]) -> list[str]:
-    """What to say where other versions made the backup than run `here` (images by service), and what to type."""
+    """What to say where other versions made the backup than run `here` (images by service), and how."""
     differing = restore_version.differing(manifest, here)
     if not differing:
         return []

@@ -28,6 +28,7 @@ from loomio_backup.restore.restore_finish import finish
 from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 from loomio_backup.streams import Sink
+from loomio_backup.update import update_journal
 
 _RESTORE = f"""
 {{
@@ -43,9 +44,9 @@ def run(config: Config, credentials: Credentials, older: str, wish: Wish, wait: 
     """Restore a file (a path, or the name of one in a store's folder). Raises AgentError."""
     state = StateDirectory(config.state_directory)
     with state.locked("a restore", wait), Catalogue(state.catalogue) as catalogue:
+        _refuse_unfinished(state)
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
-        _refuse_unfinished(state)
         key = _key(credentials)
         with _found(config, credentials, state, older, wish.store) as path:
             watch = Stopwatch()
@@ -57,6 +58,7 @@ def run(config: Config, credentials: Credentials, older: str, wish: Wish, wait: 
 
 
 def _refuse_unfinished(state: StateDirectory) -> None:
+    update_journal.refuse_unfinished(state, "nothing was restored")
     journal = restore_journal.load(state.restore_journal)
     if journal is not None and journal.state in ("switching", "clearing"):
         raise RestoreError(

@@ -1,0 +1,58 @@
+"""What is half-done on a Pi stops what would meddle with it, and nothing stops it from coming to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loomio_backup.config import Config, LocalStore, Stores
+from loomio_backup.credentials import Credentials
+from loomio_backup.encryption import crypto
+from loomio_backup.errors import UpdateError
+from loomio_backup.restore import restore_older
+from loomio_backup.restore.restore_choice import Wish
+from loomio_backup.state import StateDirectory
+from loomio_backup.update import update_journal
+
+from .agent_samples import MOMENT
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A Pi whose database does not run."""
+    return Config(
+        host="pi",
+        project="no-such-project",
+        state_directory=tmp_path / "state",
+        credentials_directory=tmp_path / "credentials",
+        stack_directory=tmp_path / "stack",
+        app_data=[],
+        stores=Stores(local=LocalStore(path=tmp_path / "disk")),
+        recipients=[crypto.recipient_of(crypto.generate_identity())],
+        signing_public_key=crypto.generate_signing_key()[1],
+        keep_replaced_days=1,
+    )
+
+
+@pytest.fixture
+def state(config: Config) -> StateDirectory:
+    return StateDirectory(config.state_directory)
+
+
+def update(state: StateDirectory, step: update_journal.Step) -> None:
+    """An update that was interrupted there."""
+    values: dict[str, Any] = {
+        "before": {},
+        "after": {},
+        "live": "loomio_production",
+        "original": "loomio_was",
+    }
+    update_journal.save(state, update_journal.Journal(id="0123abcd", state=step, started_at=MOMENT, **values))
+
+
+def test_an_older_backup_waits_for_the_end_of_an_update(config: Config, state: StateDirectory) -> None:
+    update(state, "changing")
+    with pytest.raises(UpdateError, match="nothing was restored: an update was interrupted half-way"):
+        restore_older.run(config, Credentials(config.credentials_directory), "./x.sql.enc", Wish())

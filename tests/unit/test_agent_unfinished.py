@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from loomio_backup.backup import backup
 from loomio_backup.config import Config, LocalStore, Stores
 from loomio_backup.credentials import Credentials
 from loomio_backup.encryption import crypto
-from loomio_backup.errors import UpdateError
-from loomio_backup.restore import restore_older
+from loomio_backup.errors import BackupError, UpdateError
+from loomio_backup.restore import restore_journal, restore_older
 from loomio_backup.restore.restore_choice import Wish
 from loomio_backup.state import StateDirectory
 from loomio_backup.update import update_journal
 
 from .agent_samples import MOMENT
+from .test_agent_restore_version import journal
 
 
 @pytest.fixture
@@ -56,3 +58,17 @@ def test_an_older_backup_waits_for_the_end_of_an_update(config: Config, state: S
     update(state, "changing")
     with pytest.raises(UpdateError, match="nothing was restored: an update was interrupted half-way"):
         restore_older.run(config, Credentials(config.credentials_directory), "./x.sql.enc", Wish())
+
+
+def restore(state: StateDirectory, step: Any) -> None:
+    """A restore that was interrupted there."""
+    restore_journal.save(state.restore_journal, journal(state=step))
+
+
+@pytest.mark.parametrize("step", ["switching", "clearing"])
+def test_no_backup_is_made_of_half_a_restore(config: Config, state: StateDirectory, step: str) -> None:
+    restore(state, step)
+    (config.credentials_directory).mkdir()
+    (config.credentials_directory / "signing_key").write_text(crypto.generate_signing_key()[0])
+    with pytest.raises(BackupError, match="interrupted half-way.*loomio-backup settle"):
+        backup.run(config, Credentials(config.credentials_directory))

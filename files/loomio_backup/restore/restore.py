@@ -85,6 +85,7 @@ class _Restore:
         self._stale: str | None = None
         self._safety = [] if self._last is None else self._last.safety[-_REMEMBERED:]
         unfinished = self._last is not None and self._last.state != "done"
+        self._begun_to_remove = self._last is not None and self._last.state == "clearing"
         self._writers = list(self._last.writers) if self._last is not None and unfinished else []
         self._ran = dict(self._last.ran) if self._last is not None and unfinished else {}
 
@@ -94,6 +95,7 @@ class _Restore:
             say(f"finishing the interrupted restore of {self._last.backup}")
             finish(self._config, self._state, self._catalogue, self._last, self._watch)
             return
+        self._refuse_less()
         reader = Reader(self._config, self._credentials, self._state, self._catalogue)
         self._keys = reader.keys
         require_identity(self._config, self._keys)
@@ -110,7 +112,8 @@ class _Restore:
         self._warn_of_staleness(choice[0])
         self._ask(choice[0], live)
         self._state.restore_result.unlink(missing_ok=True)
-        if live is not None:
+        if live is not None and not self._begun_to_remove:
+            # What is half removed was backed up before, when it was whole.
             self._back_up_first()
         self._watch.lap("choose")
         with database_helper.opened(self._config, self._state.spool) as helper:
@@ -128,6 +131,17 @@ class _Restore:
                 [one.backup for one in self._passed_over],
             )
         finish(self._config, self._state, self._catalogue, journal, self._watch)
+
+    def _refuse_less(self) -> None:
+        """What was removed to make room has to come back, whichever backup it comes from."""
+        last = self._last
+        if last is None or not self._begun_to_remove or set(last.parts) <= set(self._wish.parts):
+            return
+        raise RestoreError(
+            f"the restore of {last.backup} was interrupted when it had begun to remove what was live, so "
+            f"this one has to bring all of that back ({' and '.join(last.parts)}). Nothing was changed, and "
+            "all backups are untouched. Leave out --only; or type: loomio-backup settle"
+        )
 
     def _is_done(self, candidate: Candidate, histories: Mapping[str, History]) -> bool:
         """An unattended restore may simply be started again after it succeeded."""
@@ -219,6 +233,9 @@ class _Restore:
         journal.writers = self._writers
         journal.ran = {**self._ran, **restore_version.running(self._config.project)}
         restore_version.settle_start(journal, manifest, leave_other=self._wish.leave_other_version_stopped)
+        if self._begun_to_remove:
+            # Until the switch it stays known that what is live is not whole.
+            journal.state = "clearing"
         if self._wish.streaming:
             restore_streaming.clear(self._config, self._state, helper, preparation, journal)
         preparation.make(helper, journal)

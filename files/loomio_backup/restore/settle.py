@@ -83,5 +83,6 @@ def _same_wish(journal: Journal) -> Wish:
         unattended=True,
         replace_live_data=True,
         leave_stopped=journal.leave_stopped,
+        leave_other_version_stopped=journal.left_for_version,
         streaming=True,
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loomio_backup.backup import backup
+from loomio_backup.catalogue.catalogue import Catalogue
 from loomio_backup.config import Config, LocalStore, Stores
 from loomio_backup.credentials import Credentials
 from loomio_backup.encryption import crypto
-from loomio_backup.errors import BackupError, UpdateError
-from loomio_backup.restore import restore_journal, restore_older
+from loomio_backup.errors import AgentError, BackupError, UpdateError
+from loomio_backup.restore import keeping, restore_journal, restore_older, settle
+from loomio_backup.restore.keeping import Kept
 from loomio_backup.restore.restore_choice import Wish
 from loomio_backup.state import StateDirectory
 from loomio_backup.update import update_journal
@@ -72,3 +75,25 @@ def test_no_backup_is_made_of_half_a_restore(config: Config, state: StateDirecto
     (config.credentials_directory / "signing_key").write_text(crypto.generate_signing_key()[0])
     with pytest.raises(BackupError, match="interrupted half-way.*loomio-backup settle"):
         backup.run(config, Credentials(config.credentials_directory))
+
+
+def test_what_is_kept_aside_holds_up_no_update(config: Config, state: StateDirectory) -> None:
+    update(state, "rehearsing")
+    with Catalogue(state.catalogue) as catalogue:
+        keeping.rewrite(
+            catalogue, [Kept("0123abcd", MOMENT - timedelta(days=400), "x", 1, "loomio_before_x")]
+        )
+    # The database, out of which it would go, does not run.
+    with pytest.raises(AgentError):
+        settle.run(config, Credentials(config.credentials_directory))
+    ended = update_journal.load(state)
+    assert ended is not None
+    assert ended.state == "left"
+    with Catalogue(state.catalogue) as catalogue:
+        assert len(keeping.kept(catalogue)) == 1
+
+
+def test_a_restore_that_is_begun_again_leaves_the_same_version_stopped() -> None:
+    for left in (True, False):
+        wish = settle.same_wish(journal(state="clearing", leave_stopped=left, left_for_version=left))
+        assert (wish.leave_stopped, wish.leave_other_version_stopped) == (left, left)

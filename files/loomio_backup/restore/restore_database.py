@@ -15,7 +15,7 @@ from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
 from loomio_backup.database import postgres
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Role
-from loomio_backup.database.psql import Session, identifier, literal, session
+from loomio_backup.database.psql import Session, SqlError, identifier, literal, session
 from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.progress import Ticker, bytes_text, say
@@ -62,6 +62,18 @@ def drop_leftovers(helper: Helper) -> None:
         query = f"SELECT to_json(datname) FROM pg_catalog.pg_database WHERE datname ~ {pattern}"  # noqa: S608
         for name in list(sql.rows(query)):
             sql.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
+
+
+def dropped_after_failure(helper: Helper) -> bool:
+    """The same when something else has failed, which matters more than that this does, too. Where it is False,
+    the next restore, or `settle`, drops them.
+    """
+    try:
+        drop_leftovers(helper)
+    except SqlError as error:
+        say(f"database: what was laid beside could not be removed yet. {error}")
+        return False
+    return True
 
 
 def restore_beside(

@@ -231,9 +231,9 @@ def _prepare(
         journal.state = "switching"
         restore_journal.save(state.restore_journal, journal)
     except BaseException:
-        restore_database.drop_leftovers(helper)
-        journal.state = "left"
-        restore_journal.save(state.restore_journal, journal)
+        if restore_database.dropped_after_failure(helper):
+            journal.state = "left"
+            restore_journal.save(state.restore_journal, journal)
         raise
     return journal
 

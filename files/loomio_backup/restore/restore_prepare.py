@@ -113,9 +113,9 @@ class Preparation:
             journal.state = "switching"
             restore_journal.save(self._state.restore_journal, journal)
         except BaseException:
-            restore_database.drop_leftovers(helper)
+            gone = restore_database.dropped_after_failure(helper)
             remove_staged(journal.roots)
-            if journal.state == "preparing":
+            if journal.state == "preparing" and gone:
                 journal.state = "left"
                 restore_journal.save(self._state.restore_journal, journal)
             raise
@@ -163,7 +163,7 @@ class Preparation:
             except BaseException:
                 self._stop.set()
                 # With it goes whoever fills it, or builds its indexes.
-                restore_database.drop_leftovers(helper)
+                restore_database.dropped_after_failure(helper)
                 raise
         journal.objects_fetched, journal.bytes_fetched = beside.objects, beside.bytes
         return [database, files]

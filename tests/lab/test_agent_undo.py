@@ -20,6 +20,7 @@ from loomio_backup.restore import keeping, restore_journal
 from .agent_site import DATABASE, Site, site
 from .docker import docker, wait_until
 from .images import base_image
+from .update_site import older_postgres
 
 pytestmark = pytest.mark.lab
 
@@ -184,6 +185,22 @@ def test_the_newest_before_a_time_is_taken(pi: Site) -> None:
     too_early = pi.run(*RESTORE, "--before", "2001-01-01")
     assert (too_early.code, "no backup of before" in too_early.err) == (1, True)
     assert pi.run(*RESTORE, "--before", "yesterday").code == 2
+
+
+def test_what_cannot_be_taken_is_refused_before_anything_is_staged_or_goes(pi: Site, tmp_path: Path) -> None:
+    disk = pi.root.parent / "disk"
+    with site(tmp_path / "older", "agent-old-pg", local=disk, keys=pi, image=older_postgres()) as older:
+        (older.uploads / "mine").write_text("mine")
+        refused = older.run(*RESTORE, "--backup", first(pi), "--streaming")
+        assert (refused.code, "which is older" in refused.err) == (1, True), refused
+        assert "staged" not in refused.out
+        assert (older.uploads / "mine").read_text() == "mine"
+    live, env = state(pi), pi.env.read_text()
+    pi.env.write_text(env.replace("=cookie", "=another"))
+    refused = pi.run(*RESTORE, "--backup", first(pi), "--streaming")
+    pi.env.write_text(env)
+    assert (refused.code, "other application keys" in refused.err) == (1, True), refused
+    assert state(pi) == live
 
 
 def test_news_that_is_missing_is_noticed(pi: Site) -> None:

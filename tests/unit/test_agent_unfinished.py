@@ -71,9 +71,9 @@ def restore(state: StateDirectory, step: Any) -> None:
 @pytest.mark.parametrize("step", ["switching", "clearing"])
 def test_no_backup_is_made_of_half_a_restore(config: Config, state: StateDirectory, step: str) -> None:
     restore(state, step)
-    (config.credentials_directory).mkdir()
+    config.credentials_directory.mkdir()
     (config.credentials_directory / "signing_key").write_text(crypto.generate_signing_key()[0])
-    with pytest.raises(BackupError, match="interrupted half-way.*loomio-backup settle"):
+    with pytest.raises(BackupError, match=r"interrupted half-way.*loomio-backup settle"):
         backup.run(config, Credentials(config.credentials_directory))
 
 

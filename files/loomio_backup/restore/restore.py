@@ -21,7 +21,13 @@ from loomio_backup.docker import Helper
 from loomio_backup.encryption.keys import Keys, Rings
 from loomio_backup.errors import DamagedObject, ManifestError, RestoreError, WrongKey
 from loomio_backup.progress import Stopwatch, say
-from loomio_backup.restore import restore_journal, restore_safety, restore_streaming, restore_version
+from loomio_backup.restore import (
+    restore_database,
+    restore_journal,
+    restore_safety,
+    restore_streaming,
+    restore_version,
+)
 from loomio_backup.restore.restore_choice import (
     Candidate,
     Wish,
@@ -236,6 +242,9 @@ class _Restore:
         if self._begun_to_remove:
             # Until the switch it stays known that what is live is not whole.
             journal.state = "clearing"
+        if "database" in journal.parts:
+            # Before anything is fetched; and in streaming mode before anything goes.
+            restore_database.refuse_older_server(helper, manifest)
         if self._wish.streaming:
             restore_streaming.clear(self._config, self._state, helper, preparation, journal)
         preparation.make(helper, journal)

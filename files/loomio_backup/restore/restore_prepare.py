@@ -81,8 +81,9 @@ class Preparation:
         )
 
     def make(self, helper: Helper, journal: Journal) -> None:
-        """Lay everything beside. Afterwards the journal says `switching`: there is only forward. One that says
-        `clearing` is not written before: until then, the restore that began to remove can be begun again.
+        """Lay everything beside. Afterwards the journal says `switching`: there is only forward. One that
+        says `clearing` is not written before: until then, the restore that began to remove can be begun
+        again.
 
         Raises DamagedObject, ManifestError, WrongKey (another backup may do), RestoreError.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,20 @@ def test_a_restore_that_is_begun_again_leaves_the_same_version_stopped() -> None
     for left in (True, False):
         wish = settle.same_wish(journal(state="clearing", leave_stopped=left, left_for_version=left))
         assert (wish.leave_stopped, wish.leave_other_version_stopped) == (left, left)
+
+
+def test_settling_again_and_again_makes_nothing_younger(config: Config, state: StateDirectory) -> None:
+    assert restore_journal.unsettled_since(state.restore_journal) is None
+    assert update_journal.unsettled_since(state) is None
+    restore(state, "switching")
+    update(state, "reverting")
+    for marker in (restore_journal.MARKER, update_journal.MARKER):
+        os.utime(state.path / marker, (MOMENT.timestamp(), MOMENT.timestamp()))
+    restore(state, "switching")
+    update(state, "reverting")
+    assert restore_journal.unsettled_since(state.restore_journal) == MOMENT
+    assert update_journal.unsettled_since(state) == MOMENT
+    restore(state, "done")
+    # What is kept aside may go: nothing that anybody has to be told of.
+    (state.path / restore_journal.MARKER).touch()
+    assert restore_journal.unsettled_since(state.restore_journal) is None

@@ -53,8 +53,8 @@ class Preparation:
         self._watch = watch
         self.manifest = manifest
         self.stores = candidate.stores
-        self.fetcher = Fetcher(candidate.stores, state.spool, identities)
         self._stop = threading.Event()
+        self.fetcher = Fetcher(candidate.stores, state.spool, identities, stop=self._stop)
 
     def journal(self, wish: Wish, generation: int) -> Journal:
         """A new journal for it."""

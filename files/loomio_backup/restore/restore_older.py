@@ -51,6 +51,7 @@ def run(config: Config, credentials: Credentials, older: str, wish: Wish, wait: 
         with _found(config, credentials, state, older, wish.store) as path:
             watch = Stopwatch()
             _look_through(path, key)
+            _require_room(config, path)
             _confirm(config, credentials, state, catalogue, path, wish)
             with database_helper.opened(config, state.spool) as helper:
                 journal = _prepare(config, state, catalogue, helper, path, key, wish, watch)
@@ -100,7 +101,7 @@ def _found(
             path = store.source_path(older)
             if path is None:
                 path = state.spool / older
-                room.require_restore(older, {state.spool: stored.size})
+                room.require_restore(older, {state.spool: stored.size}, can_stream=False)
                 ticker = Ticker(f"{kind}: {older}")
                 total = max(1, stored.size)
 
@@ -145,6 +146,13 @@ def _look_through(path: Path, key: bytes) -> None:
         )
     if not survey.complete:
         say(f"{path.name} does not end with pg_dump's last line: things at its end may be missing in it")
+
+
+def _require_room(config: Config, path: Path) -> None:
+    """The database takes about as much as its SQL, which the file holds as base64."""
+    database = docker.service_container(config.project, config.database.service)
+    needed = {docker.data_directory(database): path.stat().st_size * 3 // 4}
+    room.require_restore(path.name, needed, can_stream=False)
 
 
 def _confirm(

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from loomio_backup.config import DriveStore
+from tests.unit.test_agent_older_sql import WHOLE
 
 from .agent_disk import small_disk
 from .agent_site import Site, site
 from .docker import docker
 from .drive import DriveEmulator, LabDrive
 from .test_agent_faults import _fails, _manifests
-from .test_agent_older import PASSPHRASE, WHOLE, sealed
+from .test_agent_older import PASSPHRASE, sealed
 
 pytestmark = pytest.mark.lab
 

@@ -31,9 +31,9 @@ def clear(
     """
     preparation.find_roots(journal)
     _require_room_afterwards(config, state, helper, preparation, journal)
-    _read_all(preparation)
     if "database" in journal.parts:
         read_settings(config, preparation.manifest, preparation.fetcher)
+    _read_all(preparation)
     found = {container.service for container in restore_switch.writers(config)}
     journal.writers = sorted(found | set(journal.writers))
     journal.state = "clearing"

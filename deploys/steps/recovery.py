@@ -24,6 +24,7 @@ from deploys.steps.paths import (
     LENT_IDENTITY,
     RESTORE_ASKED,
     RESTORE_JOURNAL,
+    RESTORE_MARKER,
     RESTORE_OPTIONS,
     RESTORE_RESULT,
     RESTORE_SERVICE,
@@ -37,13 +38,22 @@ BACKUPS_ARE_OFF = "Scheduled backups are still off. When the reason is gone, run
 
 
 def refuse_during_restore(host: Host, target: Target) -> None:
-    """A setup would start the app in the middle of a restore. Raises DeployError while one is unfinished."""
+    """A setup would start the app in the middle of a restore. Raises DeployError while one is unfinished,
+    whoever started it.
+    """
     situation = _situation(host)
     if situation.running or situation.unfinished:
         word = "is running" if situation.running else "was interrupted half-way"
         raise DeployError(
             f"{target.name}: a restore {word} on this Pi. Nothing was changed. "
             "Follow it to its end with: loomio-pi deploy disaster_recovery"
+        )
+    if situation.state.journal == "preparing" and host.get_fact(File, path=RESTORE_MARKER):
+        # Started by hand, or killed a moment ago. One that waits for nothing but its start is no obstacle:
+        # what keeps the stack from starting may be what a setup is to mend.
+        raise DeployError(
+            f"{target.name}: a restore that was started on this Pi itself is not at its end. Nothing was "
+            "changed. Wait for it on the Pi with: sudo loomio-backup settle; then run the same again"
         )
 
 

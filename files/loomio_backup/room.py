@@ -72,10 +72,14 @@ def shortage(store: Store, needed: int, reserve: int = 0) -> int:
     return max(0, needed + keep - found)
 
 
-def require_restore(name: str, needs: Mapping[Path, int]) -> None:
+def require_restore(name: str, needs: Mapping[Path, int], *, can_stream: bool = True) -> None:
     """Raise RestoreError when the bytes that a restore needs at these places (summed up where they share a
-    file system) would leave less than the floor.
+    file system) would leave less than the floor. `can_stream`: whether streaming mode is a way out.
     """
+    way_out = (
+        " Or add --streaming: what is live is then backed up (pinned) and removed first, so that it is not "
+        "kept aside, there is no undo, and Loomio is down until the restore is done."
+    )
     needed: dict[int, int] = {}
     for path, size in needs.items():
         existing = path
@@ -89,7 +93,5 @@ def require_restore(name: str, needs: Mapping[Path, int]) -> None:
                 f"there is no room to restore {name}: the disk of {existing} has {bytes_text(found)} free, "
                 f"the restored data needs {bytes_text(needed[device])} beside what is there now, and "
                 f"{bytes_text(FLOOR)} have to stay free. Nothing live was changed. Make room on that disk, "
-                "or use a larger one, then run the same again. Or add --streaming: what is live is then "
-                "backed up (pinned) and removed first, so that it is not kept aside, there is no undo, and "
-                "Loomio is down until the restore is done."
+                f"or use a larger one, then run the same again.{way_out if can_stream else ''}"
             )

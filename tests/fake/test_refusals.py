@@ -145,6 +145,21 @@ def test_setup_does_not_start_the_app_in_the_middle_of_a_restore(
     refused(ConvergedPi(tmp_path, answers=answers), word, "loomio-pi deploy disaster_recovery")
 
 
+@pytest.mark.parametrize(("journal", "refuses"), [("preparing", True), ("done", False), ("left", False)])
+def test_setup_waits_for_a_restore_that_was_started_on_the_pi(
+    tmp_path: Path, journal: str, refuses: bool
+) -> None:
+    path = "/var/lib/loomio-backup/restore-unsettled"
+    marker = "user=root group=root mode=-rw------- atime=1 mtime=1 ctime=1 size=0 " + f"'{path}'"
+    answers = [(r"stat -c .*restore-unsettled", marker), (r"restore-journal", f"journal {journal}")]
+    pi = ConvergedPi(tmp_path, answers=answers)
+    if refuses:
+        refused(pi, "started on this Pi itself", "loomio-backup settle")
+    else:
+        # All that is left to do is the start of the stack, which a setup does as well.
+        assert pi.deploy("setup", "--dry").code == 0
+
+
 def test_a_machine_that_is_no_linux(tmp_path: Path) -> None:
     refused(
         ScriptedPi(tmp_path, answers=[(r"docker_packages=", "% Invalid input detected")]), "Debian system"

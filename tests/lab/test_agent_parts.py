@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,11 @@ def test_one_table(pi: Site, tmp_path: Path, wanted: str, rows: int) -> None:
 
 def test_a_whole_backup_beside(pi: Site) -> None:
     live = (pi.database_text(), pi.files_text())
+    # What a power cut leaves of an opening is no open backup.
+    made = json.loads(pi.must("list", "--json"))[0]["name"]
+    for left in (made, "loomio_backup_20010101_000000"):
+        pi.sql(f"CREATE DATABASE {left.replace('loomio_backup', 'loomio_open')}", "postgres")
+    (pi.root / "state" / "opened" / ".opening" / "storage").mkdir(parents=True)
     output = pi.must("open")
     [name] = pi.sql("SELECT datname FROM pg_database WHERE datname LIKE 'loomio_open_%'").split()
     assert name in output

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from loomio_backup.config import DriveStore
+from tests.unit.test_agent_older_sql import WHOLE
 
 from .agent_disk import small_disk
 from .agent_site import Site, site
 from .docker import docker
 from .drive import DriveEmulator, LabDrive
 from .test_agent_faults import _fails, _manifests
+from .test_agent_older import PASSPHRASE, sealed
 
 pytestmark = pytest.mark.lab
 
@@ -63,7 +65,7 @@ def test_a_restore_that_the_databases_disk_cannot_take_is_refused(tmp_path: Path
         old.must("run")
         new = Site(tmp_path / "fresh", project + "b", local=tmp_path / "disk", keys=old)
         docker(
-            *("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=600000k"),
+            *("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=570000k"),
             project,
         )
         try:
@@ -73,6 +75,15 @@ def test_a_restore_that_the_databases_disk_cannot_take_is_refused(tmp_path: Path
             assert "there is no room to restore" in said
             assert f"volumes/{project}/_data" in said
             assert "Nothing live was changed" in said
+            opened = new.run("open")
+            assert (opened.code, "there is no room to restore" in opened.err) == (1, True)
+            assert "--streaming" not in opened.err
+            assert "compared" not in opened.out
+            older = tmp_path / "loomio_backup_20240101_000000.sql.enc"
+            sealed(older, WHOLE + (b"-" * 999 + b"\n") * 50_000)
+            (new.root / "credentials" / "legacy_passphrase").write_text(PASSPHRASE + "\n")
+            said = _fails(new, "restore", "--unattended", "--older", str(older))
+            assert f"there is no room to restore {older.name}" in said
             assert new.sql("SELECT count(*) FROM before") == "0"
             assert new.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'loomio_%'") == "1"
         finally:

@@ -5,6 +5,7 @@ ones where the newest is damaged; and in streaming mode where the disk is too sm
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,13 @@ from typing import Any
 import pytest
 
 from loomio_backup.catalogue.catalogue import Catalogue
-from loomio_backup.restore import keeping
+from loomio_backup.restore import keeping, restore_journal
 from tests.unit.pull_bench import flip
 
 from .agent_site import DATABASE, Site, site
 from .docker import docker, wait_until
 from .images import base_image
+from .update_site import older_postgres
 
 pytestmark = pytest.mark.lab
 
@@ -144,6 +146,32 @@ def test_one_part_leaves_the_other_alone(pi: Site, part: str) -> None:
     assert state(pi) == (database, files)
 
 
+def test_what_began_to_remove_is_known_until_all_is_back(pi: Site) -> None:
+    name = first(pi)
+    pi.must(*RESTORE, "--backup", name)
+    wanted, made = state(pi), len(json.loads(pi.must("list", "--json")))
+    # As a power cut leaves it that comes before the first removal, or in the middle of them.
+    path = pi.root / "state" / "restore-journal.json"
+    journal = restore_journal.load(path)
+    assert journal is not None
+    restore_journal.save(path, journal.model_copy(update={"state": "clearing"}))
+    shutil.rmtree(pi.uploads / "deep")
+    dump = pi.root.parent / "disk" / f"{name}.dump.zst.age"
+    content = dump.read_bytes()
+    dump.write_bytes(content[:-1])
+    for only, reason in (((), "cannot be had whole"), (("--only", "files"), "bring all of that back")):
+        failed = pi.run(*RESTORE, "--backup", name, *only)
+        assert (failed.code, reason in failed.err) == (1, True), failed
+        left = restore_journal.load(path)
+        assert left is not None
+        assert left.state == "clearing"
+        assert (path.parent / restore_journal.MARKER).exists()
+    dump.write_bytes(content)
+    pi.must("settle")
+    assert state(pi) == wanted
+    assert len(json.loads(pi.must("list", "--json"))) == made
+
+
 def test_the_newest_before_a_time_is_taken(pi: Site) -> None:
     pi.must("run")
     newest = json.loads(pi.must("list", "--json"))[0]["name"]
@@ -158,6 +186,22 @@ def test_the_newest_before_a_time_is_taken(pi: Site) -> None:
     too_early = pi.run(*RESTORE, "--before", "2001-01-01")
     assert (too_early.code, "no backup of before" in too_early.err) == (1, True)
     assert pi.run(*RESTORE, "--before", "yesterday").code == 2
+
+
+def test_what_cannot_be_taken_is_refused_before_anything_is_staged_or_goes(pi: Site, tmp_path: Path) -> None:
+    disk = pi.root.parent / "disk"
+    with site(tmp_path / "older", "agent-old-pg", local=disk, keys=pi, image=older_postgres()) as older:
+        (older.uploads / "mine").write_text("mine")
+        refused = older.run(*RESTORE, "--backup", first(pi), "--streaming")
+        assert (refused.code, "which is older" in refused.err) == (1, True), refused
+        assert "staged" not in refused.out
+        assert (older.uploads / "mine").read_text() == "mine"
+    live, env = state(pi), pi.env.read_text()
+    pi.env.write_text(env.replace("=cookie", "=another"))
+    refused = pi.run(*RESTORE, "--backup", first(pi), "--streaming")
+    pi.env.write_text(env)
+    assert (refused.code, "other application keys" in refused.err) == (1, True), refused
+    assert state(pi) == live
 
 
 def test_news_that_is_missing_is_noticed(pi: Site) -> None:

@@ -59,6 +59,8 @@ def status(local: StoreStatus | None = None, drive: StoreStatus | None = None, *
         "dump_bytes": 88_000_000,
         "clock_synchronised": True,
         "clock_doubted_since": None,
+        "restore_unsettled_since": None,
+        "update_unsettled_since": None,
         "outlook": Outlook("If this Pi dies now: 50 min of work lost."),
     }
     return Status(**values | changes)

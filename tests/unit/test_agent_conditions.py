@@ -42,6 +42,20 @@ AUTH = {"problem": "Drive does not accept the token. Type: loomio-pi authorize",
     ("found_so", "expected"),
     [
         (status(), {}),
+        # What was interrupted.
+        (status(restore_unsettled_since=NOW - timedelta(minutes=29)), {}),
+        (
+            status(
+                restore_unsettled_since=NOW - timedelta(minutes=31), running="settling a restore, process 17"
+            ),
+            {"unsettled-restore": ["A restore has not come to its end since 2026-11-23 12:29 CET", "Safe: "]},
+        ),
+        # One that is going on, with much to fetch.
+        (status(restore_unsettled_since=NOW - timedelta(hours=20), running="a restore, process 17"), {}),
+        (
+            status(update_unsettled_since=NOW - timedelta(hours=25), running="an update, process 17"),
+            {"unsettled-update": ["loomio-update.service", "loomio-backup settle"]},
+        ),
         # Runs.
         (
             status(runs=[run("failed")]),

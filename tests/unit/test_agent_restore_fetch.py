@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from loomio_backup.restore.restore_fetch import Fetcher
 from loomio_backup.stores import Store
 from loomio_backup.stores.local import LocalFolder
 from tests.lab.agent_disk import small_disk
+from tests.lab.docker import wait_until
 from tests.lab.drive import DriveEmulator, LabDrive
 
 from .stores_bench import DriveBench, Sample, sample
@@ -119,3 +122,36 @@ def test_missing_or_altered_is_damage(tmp_path: Path, dump: Sample, how: str) ->
         path.write_bytes(dump.content[:-1] + (b"" if how == "cut" else bytes([dump.content[-1] ^ 1])))
     with pytest.raises(DamagedObject, match=NAME):
         _fetch(tmp_path, dump, local)
+
+
+def test_what_is_told_to_end_asks_no_store(tmp_path: Path, dump: Sample) -> None:
+    local, stop = LocalFolder(tmp_path / "disk"), threading.Event()
+    local.put(NAME, dump.path, dump.digests)
+    stop.set()
+    with (
+        pytest.raises(RestoreError, match="told to end"),
+        Fetcher([local], tmp_path, [], stop=stop).file(_entry(dump)),
+    ):
+        pytest.fail("fetched")
+
+
+def test_what_is_told_to_end_in_the_middle_of_an_object_does(tmp_path: Path, bench: DriveBench) -> None:
+    drive, stop, spool = bench.user_store(), threading.Event(), tmp_path / "spool"
+    dump = sample(tmp_path, 4_000_000)
+    drive.put(NAME, dump.path, dump.digests)
+    bench.lab.fault("slow", times=None, match={"operation": "download"}, bytes_per_second=2_000_000)
+    spool.mkdir()
+
+    def tell() -> None:
+        wait_until(lambda: any(path.stat().st_size for path in spool.iterdir()), "the first bytes", 30)
+        stop.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(tell)
+        with (
+            pytest.raises(RestoreError, match="told to end"),
+            Fetcher([drive], spool, [], stop=stop).file(_entry(dump)),
+        ):
+            pytest.fail("fetched")
+        told.result()
+    assert list(spool.iterdir()) == []

@@ -198,8 +198,9 @@ def test_a_restore_that_is_not_done_keeps_its_backup(bench: Bench, backups: list
     save(bench.state.restore_journal, journal)
     run("prune")
     assert bench.backups("local") == [backups[0].name, backups[2].name]
-    save(bench.state.restore_journal, journal.model_copy(update={"state": "switching"}))
-    assert "was interrupted between database and files" in run("prune", code=1)
+    for half in ("switching", "clearing"):
+        save(bench.state.restore_journal, journal.model_copy(update={"state": half}))
+        assert "was interrupted half-way" in run("prune", code=1)
     save(bench.state.restore_journal, journal.model_copy(update={"state": "done"}))
     run("prune")
     assert bench.backups("local") == [backups[2].name]

@@ -167,11 +167,10 @@ class _Backup:
     def _refuse_half_restored(self) -> None:
         update_journal.refuse_unfinished(self._state, "no backup was made")
         journal = restore_journal.load(self._state.restore_journal)
-        if journal is not None and journal.state == "switching":
+        if journal is not None and journal.state in ("switching", "clearing"):
             raise BackupError(
-                f"no backup was made: the restore of {journal.backup} was interrupted between database and "
-                "files. All backups are untouched. Finish it first: loomio-backup restore --newest "
-                "--unattended"
+                f"no backup was made: the restore of {journal.backup} was interrupted half-way, so what is "
+                "here now is not whole. All backups are untouched. Finish it first: loomio-backup settle"
             )
 
     def _wait_for_clock(self) -> None:

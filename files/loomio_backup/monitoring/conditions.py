@@ -16,7 +16,9 @@ from loomio_backup.monitoring.store_status import StoreStatus
 from loomio_backup.progress import bytes_text, seconds_text
 
 PLACES = {"local": "the local store", "drive": "Google Drive"}
+_WORK = {"restore": "a restore", "update": "an update"}
 _TITLES = {
+    "unsettled": "{} is not at its end",
     "frozen": "there is much less data than before",
     "run": "the last backup failed",
     "late": "no new backup in {}",
@@ -40,6 +42,8 @@ _LONG_DRILL = drills.LONGEST / 2
 """When people hear of a drill that is still going on: long before its unit ends it."""
 _CLOCKS = timedelta(minutes=5)
 _CLOCK_DOUBTED = timedelta(hours=2)
+_SETTLING = timedelta(minutes=30)
+"""What was interrupted ends within minutes; only a large restore in streaming mode takes longer."""
 _DUMPS = 2
 """Room for less than so many database dumps is hardly any."""
 _LOOK = "Look with: loomio-backup status"
@@ -48,7 +52,7 @@ _LOOK = "Look with: loomio-backup status"
 def conditions(config: Config, status: Status) -> list[Condition]:
     """Everything that is wrong now; one per key."""
     judge = _Judge(config, status)
-    found = [*judge.runs(), *judge.clock(), *judge.disk(), *judge.frozen()]
+    found = [*judge.unsettled(), *judge.runs(), *judge.clock(), *judge.disk(), *judge.frozen()]
     for store in status.stores:
         found += [*judge.late(store), *judge.access(store), *judge.content(store), *judge.room(store)]
         found += judge.drills(store)
@@ -57,7 +61,8 @@ def conditions(config: Config, status: Status) -> list[Condition]:
 
 def title(key: str) -> str:
     """What an alarm is about, in a few words."""
-    return _TITLES[_subject(key)].format(PLACES.get(key.partition("-")[2], ""))
+    about = key.partition("-")[2]
+    return _TITLES[_subject(key)].format(PLACES.get(about) or _WORK.get(about, ""))
 
 
 def rank(key: str) -> int:
@@ -80,6 +85,30 @@ class _Judge:
         self._status = status
 
     # -- of the whole ----------------------------------------------------------------------------------------
+
+    def unsettled(self) -> Iterator[Condition]:
+        """A restore or an update that was interrupted, and does not come to its end."""
+        for kind, since in (
+            ("restore", self._status.restore_unsettled_since),
+            ("update", self._status.update_unsettled_since),
+        ):
+            what = _WORK[kind]
+            if since is None:
+                continue
+            runs = (self._status.running or "").startswith(f"{what},")
+            if self._status.at - since < (_LONGEST_RUN if runs else _SETTLING):
+                continue
+            yield Condition(
+                f"unsettled-{kind}",
+                _text(
+                    f"{what[0].upper()}{what[1:]} has not come to its end since {self._at(since)}:",
+                    "Loomio may be down, and no backup is made meanwhile.",
+                    self._safe(),
+                    "It is tried again by itself; see why it fails with: journalctl -n 50 -u "
+                    f"loomio-restore-settle.service -u loomio-{kind}.service.",
+                    "When the reason is gone, wait, or type: loomio-backup settle",
+                ),
+            )
 
     def runs(self) -> Iterator[Condition]:
         """The last backup, the last pruning, an unfinished change of keys."""

@@ -24,11 +24,12 @@ from loomio_backup.monitoring import alarms, freshness
 from loomio_backup.monitoring.alarms import Alarm
 from loomio_backup.monitoring.notify import Alerts
 from loomio_backup.monitoring.store_status import Looker, Opened, StoreStatus, open_each
-from loomio_backup.restore import keeping
+from loomio_backup.restore import keeping, restore_journal
 from loomio_backup.restore.keeping import Kept
 from loomio_backup.retention.holding import Observer
 from loomio_backup.retention.pins import Pins
 from loomio_backup.state import StateDirectory
+from loomio_backup.update import update_journal
 from loomio_backup.version import VERSION
 
 TIMER = "loomio-backup.timer"
@@ -80,6 +81,8 @@ class Status:
     dump_bytes: what the last database dump took.
     clock_synchronised: whether the network has set the clock since the start; clock_doubted_since: since when
     nobody could say.
+    restore_unsettled_since, update_unsettled_since: since when one has been under way, or has waited for its
+    end.
     outlook: what would become of it if this Pi died now.
     """
 
@@ -103,6 +106,8 @@ class Status:
     dump_bytes: int
     clock_synchronised: bool
     clock_doubted_since: datetime | None
+    restore_unsettled_since: datetime | None
+    update_unsettled_since: datetime | None
     outlook: Outlook
 
     def run(self, verb: str) -> RunStatus | None:
@@ -157,6 +162,8 @@ def collect(
         dump_bytes=dump_bytes,
         clock_synchronised=clock.synchronised(),
         clock_doubted_since=datetime.fromisoformat(doubted) if doubted else None,
+        restore_unsettled_since=restore_journal.unsettled_since(state.restore_journal),
+        update_unsettled_since=update_journal.unsettled_since(state),
         outlook=outlook(config, off_site, drills.load(catalogue, "drive")),
     )
 

@@ -2,6 +2,7 @@
 and a directory with its files. `open --close` removes everything that was opened.
 """
 
+import contextlib
 import re
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from loomio_backup.config import Config
 from loomio_backup.credentials import Credentials
 from loomio_backup.database import database_helper
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE
-from loomio_backup.database.psql import identifier, session
+from loomio_backup.database.psql import SqlError, identifier, session
 from loomio_backup.docker import Helper
 from loomio_backup.errors import RestoreError
 from loomio_backup.progress import bytes_text, say
@@ -23,7 +24,7 @@ from loomio_backup.restore.restore_choice import Wish
 from loomio_backup.restore.restore_fetch import Fetcher
 from loomio_backup.restore.restore_preflight import require_room
 from loomio_backup.restore.restore_prepare import stage
-from loomio_backup.state import StateDirectory
+from loomio_backup.state import StateDirectory, sync_directory
 
 _DATABASE = "loomio_open_"
 _OPENED = re.compile(_DATABASE + r"\w+")
@@ -38,21 +39,28 @@ def run(config: Config, credentials: Credentials, wish: Wish) -> int:
     ):
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
-        database = _DATABASE + manifest.name.removeprefix(PREFIX)
+        database = _database_of(manifest.name)
         directory = _directory(state) / manifest.name
         with database_helper.opened(config, state.spool) as helper:
-            if directory.exists() or database in _databases(helper):
+            if directory.exists():
                 raise RestoreError(
                     f"{manifest.name} is open already: the database {database}, the files in {directory}. To "
                     "remove it, type: loomio-backup open --close"
                 )
+            _remove_unfinished(state, helper)
             try:
+                roots = _roots(state, manifest)
+                require_room(config, manifest, fetcher.stores, roots, state.spool, can_stream=False)
                 _database(helper, database, manifest, fetcher)
-                _files(config, state, directory, manifest, fetcher)
+                _files(state, manifest, fetcher, roots)
             except BaseException:
-                _drop(helper, [database])
-                shutil.rmtree(directory, ignore_errors=True)
+                # Why it failed matters more than that this fails, too: the next opening does it then.
+                with contextlib.suppress(SqlError):
+                    _remove_unfinished(state, helper)
                 raise
+            # Last: a backup whose directory is there is open, whole.
+            _unfinished(state).rename(directory)
+            sync_directory(directory.parent)
     say(
         f"{manifest.name} is open. Its database (it takes no changes): docker compose exec "
         f"{config.database.service} psql -U {config.database.user} -d {database}. Its files: "
@@ -81,6 +89,23 @@ def _directory(state: StateDirectory) -> Path:
     return state.path / "opened"
 
 
+def _unfinished(state: StateDirectory) -> Path:
+    return _directory(state) / ".opening"
+
+
+def _remove_unfinished(state: StateDirectory, helper: Helper) -> None:
+    """What an opening left that failed, or was killed: whatever has no directory of its backup."""
+    directory = _directory(state)
+    whole = {_database_of(path.name) for path in directory.iterdir()} if directory.exists() else set()
+    _drop(helper, [name for name in _databases(helper) if name not in whole])
+    if _unfinished(state).exists():
+        shutil.rmtree(_unfinished(state))
+
+
+def _database_of(backup: str) -> str:
+    return _DATABASE + backup.removeprefix(PREFIX)
+
+
 def _database(helper: Helper, name: str, manifest: Manifest, fetcher: Fetcher) -> None:
     with fetcher.content(manifest.only("config")) as source:
         settings = bundle.read(source)
@@ -90,13 +115,16 @@ def _database(helper: Helper, name: str, manifest: Manifest, fetcher: Fetcher) -
     say(f"database: {manifest.database.rows} rows, compared")
 
 
-def _files(
-    config: Config, state: StateDirectory, directory: Path, manifest: Manifest, fetcher: Fetcher
-) -> None:
-    roots = {name: directory / name for name in manifest.app_data.sources}
+def _roots(state: StateDirectory, manifest: Manifest) -> dict[str, Path]:
+    """A directory for each source."""
+    _unfinished(state).mkdir(mode=0o700, parents=True)
+    roots = {name: _unfinished(state) / name for name in manifest.app_data.sources}
     for root in roots.values():
-        root.mkdir(mode=0o700, parents=True)
-    require_room(config, manifest, fetcher.stores, roots, state.spool)
+        root.mkdir(mode=0o700)
+    return roots
+
+
+def _files(state: StateDirectory, manifest: Manifest, fetcher: Fetcher, roots: dict[str, Path]) -> None:
     id_ = secrets.token_hex(4)
     totals = stage(manifest, fetcher, roots, id_, state.spool)
     for root in roots.values():

@@ -21,7 +21,13 @@ from loomio_backup.docker import Helper
 from loomio_backup.encryption.keys import Keys, Rings
 from loomio_backup.errors import DamagedObject, ManifestError, RestoreError, WrongKey
 from loomio_backup.progress import Stopwatch, say
-from loomio_backup.restore import restore_journal, restore_safety, restore_streaming, restore_version
+from loomio_backup.restore import (
+    restore_database,
+    restore_journal,
+    restore_safety,
+    restore_streaming,
+    restore_version,
+)
 from loomio_backup.restore.restore_choice import (
     Candidate,
     Wish,
@@ -86,6 +92,7 @@ class _Restore:
         self._stale: str | None = None
         self._safety = [] if self._last is None else self._last.safety[-_REMEMBERED:]
         unfinished = self._last is not None and self._last.state != "done"
+        self._begun_to_remove = self._last is not None and self._last.state == "clearing"
         self._writers = list(self._last.writers) if self._last is not None and unfinished else []
         self._ran = dict(self._last.ran) if self._last is not None and unfinished else {}
 
@@ -95,6 +102,7 @@ class _Restore:
             say(f"finishing the interrupted restore of {self._last.backup}")
             finish(self._config, self._state, self._catalogue, self._last, self._watch)
             return
+        self._refuse_less()
         reader = Reader(self._config, self._credentials, self._state, self._catalogue)
         self._keys = reader.keys
         require_identity(self._config, self._keys)
@@ -111,7 +119,8 @@ class _Restore:
         self._warn_of_staleness(choice[0])
         self._ask(choice[0], live)
         self._state.restore_result.unlink(missing_ok=True)
-        if live is not None:
+        if live is not None and not self._begun_to_remove:
+            # What is half removed was backed up before, when it was whole.
             self._back_up_first()
         self._watch.lap("choose")
         with database_helper.opened(self._config, self._state.spool) as helper:
@@ -129,6 +138,17 @@ class _Restore:
                 [one.backup for one in self._passed_over],
             )
         finish(self._config, self._state, self._catalogue, journal, self._watch)
+
+    def _refuse_less(self) -> None:
+        """What was removed to make room has to come back, whichever backup it comes from."""
+        last = self._last
+        if last is None or not self._begun_to_remove or set(last.parts) <= set(self._wish.parts):
+            return
+        raise RestoreError(
+            f"the restore of {last.backup} was interrupted when it had begun to remove what was live, so "
+            f"this one has to bring all of that back ({' and '.join(last.parts)}). Nothing was changed, and "
+            "all backups are untouched. Leave out --only; or type: loomio-backup settle"
+        )
 
     def _is_done(self, candidate: Candidate, histories: Mapping[str, History]) -> bool:
         """An unattended restore may simply be started again after it succeeded."""
@@ -222,6 +242,12 @@ class _Restore:
         journal.ran = {**self._ran, **restore_version.running(self._config.project)}
         leave_other, app = self._wish.leave_other_version_stopped, self._config.app_service
         restore_version.settle_start(journal, manifest, app, leave_other=leave_other)
+        if self._begun_to_remove:
+            # Until the switch it stays known that what is live is not whole.
+            journal.state = "clearing"
+        if "database" in journal.parts:
+            # Before anything is fetched; and in streaming mode before anything goes.
+            restore_database.refuse_older_server(helper, manifest)
         if self._wish.streaming:
             restore_streaming.clear(self._config, self._state, helper, preparation, journal)
         preparation.make(helper, journal)

@@ -15,7 +15,7 @@ from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
 from loomio_backup.database import postgres
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Role
-from loomio_backup.database.psql import Session, identifier, literal, session
+from loomio_backup.database.psql import Session, SqlError, identifier, literal, session
 from loomio_backup.docker import WORK, Helper
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.progress import Ticker, bytes_text, say
@@ -64,6 +64,18 @@ def drop_leftovers(helper: Helper) -> None:
             sql.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
 
 
+def dropped_after_failure(helper: Helper) -> bool:
+    """The same when something else has failed, which matters more than that this does, too. Where it is
+    False, the next restore, or `settle`, drops them.
+    """
+    try:
+        drop_leftovers(helper)
+    except SqlError as error:
+        say(f"database: what was laid beside could not be removed yet. {error}")
+        return False
+    return True
+
+
 def restore_beside(
     helper: Helper,
     new: str,
@@ -77,16 +89,18 @@ def restore_beside(
 
     Raises DamagedObject when the dump is not what it should be, RestoreError when the server cannot take it.
     """
+    refuse_older_server(helper, manifest)
     with session(helper, MAINTENANCE_DATABASE) as sql:
-        _refuse_older_server(sql, manifest)
         make_roles(sql, bundle.roles)
         make_database(sql, new, bundle.properties)
     _fill(helper, new, manifest, fetcher, stop or threading.Event())
     _compare(helper, new, manifest)
 
 
-def _refuse_older_server(sql: Session, manifest: Manifest) -> None:
-    version, number = postgres.server_version(sql)
+def refuse_older_server(helper: Helper, manifest: Manifest) -> None:
+    """Raise RestoreError where this PostgreSQL cannot read what a newer one dumped."""
+    with session(helper, MAINTENANCE_DATABASE) as sql:
+        version, number = postgres.server_version(sql)
     if number // 10000 < manifest.database.server_version_num // 10000:
         raise RestoreError(
             f"{manifest.name} was made by PostgreSQL {manifest.database.postgresql_version}, but this Pi "

@@ -5,6 +5,7 @@ A store that cannot be reached says nothing about what it holds: only an object 
 counts as damage (and lets an older backup be tried), everything else ends the restore.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ from loomio_backup.stores import Store
 
 class Fetcher:
     """Gives objects as files, one at a time: those of a folder where they are, others fetched into
-    `directory`; counts them. `interrupted`: what did not happen, should a store not do its part.
+    `directory`; counts them. `interrupted`: what did not happen, should a store not do its part; when `stop`
+    is set, it raises RestoreError instead of fetching on.
     """
 
     def __init__(
@@ -29,10 +31,12 @@ class Fetcher:
         directory: Path,
         identities: Sequence[Identity],
         interrupted: str = "nothing was restored. Nothing live was changed",
+        stop: threading.Event | None = None,
     ) -> None:
         self.stores = stores
         self._directory = directory
         self._interrupted = interrupted
+        self._stop = stop or threading.Event()
         self.identities = identities
         self.objects = 0
         self.bytes = 0
@@ -63,6 +67,7 @@ class Fetcher:
         damaged: list[str] = []
         failed: list[str] = []
         for store in self.stores:
+            self._end_when_told()
             try:
                 path = store.source_path(entry.name) or self._fetch(store, entry, fetched)
                 size, sha256, _ = hash_file(path)
@@ -91,7 +96,12 @@ class Fetcher:
         total = entry.stored_size
 
         def tell(done: int) -> None:
+            self._end_when_told()
             ticker.tick(f"{bytes_text(done)} of {bytes_text(total)}", done / max(1, total))
 
         store.get(entry.name, fetched, progress=tell)
         return fetched
+
+    def _end_when_told(self) -> None:
+        if self._stop.is_set():
+            raise RestoreError(f"the fetching was told to end, so {self._interrupted}.")

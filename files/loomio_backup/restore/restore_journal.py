@@ -9,7 +9,7 @@ restore left, also after a reboot.
 """
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,12 +140,36 @@ def load(path: Path) -> Journal | None:
         ) from error
 
 
+def is_unfinished(journal: Journal) -> bool:
+    """Whether something is to be done still."""
+    return journal.state in ("preparing", "clearing", "switching") or journal.start_due
+
+
+def unsettled_since(path: Path) -> datetime | None:
+    """Since when a restore has not been at its end, if it is not, or if nobody can read how far it came."""
+    try:
+        journal = load(path)
+    except RestoreError:
+        return time_of(path.with_name(MARKER))
+    # Without a restore the marker only says that what is kept aside may go.
+    return time_of(path.with_name(MARKER)) if journal is not None and is_unfinished(journal) else None
+
+
+def time_of(marker: Path) -> datetime | None:
+    """When it was made; None where it is gone meanwhile."""
+    try:
+        return datetime.fromtimestamp(marker.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
 def save(path: Path, journal: Journal) -> None:
     """Make the journal durable before going on; the marker is there for as long as something is to be
     done."""
     marker = path.with_name(MARKER)
-    unfinished = journal.state in ("preparing", "clearing", "switching") or journal.start_due
-    if unfinished:
+    unfinished = is_unfinished(journal)
+    if unfinished and not marker.exists():
+        # Its time says since when: settling again and again must not make it younger.
         marker.touch(mode=0o600)
     text = json.dumps(journal.model_dump(mode="json"), indent=1) + "\n"
     if journal.state == "done":

@@ -28,6 +28,7 @@ from loomio_backup.restore.restore_finish import finish
 from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 from loomio_backup.streams import Sink
+from loomio_backup.update import update_journal
 
 _RESTORE = f"""
 {{
@@ -43,13 +44,14 @@ def run(config: Config, credentials: Credentials, older: str, wish: Wish, wait: 
     """Restore a file (a path, or the name of one in a store's folder). Raises AgentError."""
     state = StateDirectory(config.state_directory)
     with state.locked("a restore", wait), Catalogue(state.catalogue) as catalogue:
+        _refuse_unfinished(state)
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
-        _refuse_unfinished(state)
         key = _key(credentials)
         with _found(config, credentials, state, older, wish.store) as path:
             watch = Stopwatch()
             _look_through(path, key)
+            _require_room(config, path)
             _confirm(config, credentials, state, catalogue, path, wish)
             with database_helper.opened(config, state.spool) as helper:
                 journal = _prepare(config, state, catalogue, helper, path, key, wish, watch)
@@ -57,6 +59,7 @@ def run(config: Config, credentials: Credentials, older: str, wish: Wish, wait: 
 
 
 def _refuse_unfinished(state: StateDirectory) -> None:
+    update_journal.refuse_unfinished(state, "nothing was restored")
     journal = restore_journal.load(state.restore_journal)
     if journal is not None and journal.state in ("switching", "clearing"):
         raise RestoreError(
@@ -98,7 +101,7 @@ def _found(
             path = store.source_path(older)
             if path is None:
                 path = state.spool / older
-                room.require_restore(older, {state.spool: stored.size})
+                room.require_restore(older, {state.spool: stored.size}, can_stream=False)
                 ticker = Ticker(f"{kind}: {older}")
                 total = max(1, stored.size)
 
@@ -143,6 +146,13 @@ def _look_through(path: Path, key: bytes) -> None:
         )
     if not survey.complete:
         say(f"{path.name} does not end with pg_dump's last line: things at its end may be missing in it")
+
+
+def _require_room(config: Config, path: Path) -> None:
+    """The database takes about as much as its SQL, which the file holds as base64."""
+    database = docker.service_container(config.project, config.database.service)
+    needed = {docker.data_directory(database): path.stat().st_size * 3 // 4}
+    room.require_restore(path.name, needed, can_stream=False)
 
 
 def _confirm(
@@ -229,9 +239,9 @@ def _prepare(
         journal.state = "switching"
         restore_journal.save(state.restore_journal, journal)
     except BaseException:
-        restore_database.drop_leftovers(helper)
-        journal.state = "left"
-        restore_journal.save(state.restore_journal, journal)
+        if restore_database.dropped_after_failure(helper):
+            journal.state = "left"
+            restore_journal.save(state.restore_journal, journal)
         raise
     return journal
 

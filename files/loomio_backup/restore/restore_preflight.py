@@ -36,10 +36,12 @@ def require_room(
     spool: Path,
     parts: Collection[Part] = BOTH,
     freed: Mapping[Path, int] = MappingProxyType({}),
+    *,
+    can_stream: bool = True,
 ) -> None:
     """Raise RestoreError without room for the database beside the live one, the files beside the live ones,
     and one object for each of the two at a time between (if they have to be fetched). `freed`: bytes that
-    will be free at these places by then.
+    will be free at these places by then; `can_stream`: see `room.require_restore`.
     """
     database = docker.service_container(config.project, config.database.service)
     needs = {place: -size for place, size in freed.items()}
@@ -58,7 +60,7 @@ def require_room(
         if entry.kind != "legacy" and all(store.source_path(entry.name) is None for store in stores)
     )
     need(spool, sum(fetched[-len(parts) :]))
-    room.require_restore(manifest.name, needs)
+    room.require_restore(manifest.name, needs, can_stream=can_stream)
 
 
 def read_settings(config: Config, manifest: Manifest, fetcher: Fetcher) -> Bundle:

@@ -53,8 +53,8 @@ class Preparation:
         self._watch = watch
         self.manifest = manifest
         self.stores = candidate.stores
-        self.fetcher = Fetcher(candidate.stores, state.spool, identities)
         self._stop = threading.Event()
+        self.fetcher = Fetcher(candidate.stores, state.spool, identities, stop=self._stop)
 
     def journal(self, wish: Wish, generation: int) -> Journal:
         """A new journal for it."""
@@ -82,7 +82,9 @@ class Preparation:
         )
 
     def make(self, helper: Helper, journal: Journal) -> None:
-        """Lay everything beside. Afterwards the journal says `switching`: there is only forward.
+        """Lay everything beside. Afterwards the journal says `switching`: there is only forward. One that
+        says `clearing` is not written before: until then, the restore that began to remove can be begun
+        again.
 
         Raises DamagedObject, ManifestError, WrongKey (another backup may do), RestoreError.
         """
@@ -113,9 +115,9 @@ class Preparation:
             journal.state = "switching"
             restore_journal.save(self._state.restore_journal, journal)
         except BaseException:
-            restore_database.drop_leftovers(helper)
+            gone = restore_database.dropped_after_failure(helper)
             remove_staged(journal.roots)
-            if journal.state == "preparing":
+            if journal.state == "preparing" and gone:
                 journal.state = "left"
                 restore_journal.save(self._state.restore_journal, journal)
             raise
@@ -163,7 +165,7 @@ class Preparation:
             except BaseException:
                 self._stop.set()
                 # With it goes whoever fills it, or builds its indexes.
-                restore_database.drop_leftovers(helper)
+                restore_database.dropped_after_failure(helper)
                 raise
         journal.objects_fetched, journal.bytes_fetched = beside.objects, beside.bytes
         return [database, files]

@@ -18,7 +18,7 @@ from loomio_backup.docker import Helper
 from loomio_backup.progress import Ticker, say
 from loomio_backup.restore import restore_journal, restore_switch
 from loomio_backup.restore.restore_journal import Journal
-from loomio_backup.restore.restore_preflight import require_room
+from loomio_backup.restore.restore_preflight import read_settings, require_room
 from loomio_backup.restore.restore_prepare import Preparation
 from loomio_backup.state import StateDirectory
 
@@ -31,6 +31,8 @@ def clear(
     """
     preparation.find_roots(journal)
     _require_room_afterwards(config, state, helper, preparation, journal)
+    if "database" in journal.parts:
+        read_settings(config, preparation.manifest, preparation.fetcher)
     _read_all(preparation)
     found = {container.service for container in restore_switch.writers(config)}
     journal.writers = sorted(found | set(journal.writers))

@@ -28,6 +28,7 @@ def run(config: Config, credentials: Credentials) -> int:
     updated = update.settle(config)
     if not restored and not updated:
         say("no restore and no update was left half-done")
+    _let_go(config)
     return 0
 
 
@@ -42,10 +43,6 @@ def _restore(config: Config, credentials: Credentials) -> bool:
             return True
         if journal is None or journal.state in ("done", "left"):
             (state.path / restore_journal.MARKER).unlink(missing_ok=True)
-            if keeping.due(config, catalogue):
-                state.empty_spool()
-                docker.remove_leftover_helpers(config.project)
-                keeping.let_go(config, state, catalogue)
             return False
         state.empty_spool()
         docker.remove_leftover_helpers(config.project)
@@ -57,7 +54,7 @@ def _restore(config: Config, credentials: Credentials) -> bool:
             finish(config, state, catalogue, journal, Stopwatch())
         elif journal.state == "clearing":
             say(f"beginning the restore of {journal.backup} again: what was live had to make room for it")
-            restore.within(config, credentials, _same_wish(journal), state, catalogue)
+            restore.within(config, credentials, same_wish(journal), state, catalogue)
         else:
             leave(config, state, journal)
             say(
@@ -65,6 +62,16 @@ def _restore(config: Config, credentials: Credentials) -> bool:
                 "had laid beside is gone. To try again, run the same command again"
             )
     return True
+
+
+def _let_go(config: Config) -> None:
+    """Last, because it needs the database, which may be down while an update is half-done."""
+    state = StateDirectory(config.state_directory)
+    with state.locked("letting go of what restores kept", wait=True), Catalogue(state.catalogue) as catalogue:
+        if keeping.due(config, catalogue):
+            state.empty_spool()
+            docker.remove_leftover_helpers(config.project)
+            keeping.let_go(config, state, catalogue)
 
 
 def leave(config: Config, state: StateDirectory, journal: Journal) -> None:
@@ -76,7 +83,8 @@ def leave(config: Config, state: StateDirectory, journal: Journal) -> None:
     restore_journal.save(state.restore_journal, journal)
 
 
-def _same_wish(journal: Journal) -> Wish:
+def same_wish(journal: Journal) -> Wish:
+    """What was asked for when a restore in streaming mode was begun."""
     return Wish(
         backup=journal.backup,
         id=journal.wish,
@@ -84,5 +92,6 @@ def _same_wish(journal: Journal) -> Wish:
         unattended=True,
         replace_live_data=True,
         leave_stopped=journal.leave_stopped,
+        leave_other_version_stopped=journal.left_for_version,
         streaming=True,
     )

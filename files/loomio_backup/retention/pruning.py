@@ -76,10 +76,10 @@ def _prune(
 
 def _refuse_half_restored(state: StateDirectory) -> None:
     journal = restore_journal.load(state.restore_journal)
-    if journal is not None and journal.state == "switching":
+    if journal is not None and journal.state in ("switching", "clearing"):
         raise RetentionError(
-            f"nothing was removed: the restore of {journal.backup} was interrupted between database and "
-            "files. All backups are untouched. Finish it first: loomio-backup restore --newest --unattended"
+            f"nothing was removed: the restore of {journal.backup} was interrupted half-way. All backups are "
+            "untouched. Finish it first: loomio-backup settle"
         )
 
 

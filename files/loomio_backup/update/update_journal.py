@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from loomio_backup import clock
 from loomio_backup.errors import UpdateError
-from loomio_backup.restore.restore_journal import Root
+from loomio_backup.restore.restore_journal import Root, time_of
 from loomio_backup.state import StateDirectory, write_private
 
 MARKER = "update-unsettled"
@@ -111,11 +111,17 @@ def save(state: StateDirectory, journal: Journal) -> None:
     done.
     """
     marker = state.path / MARKER
-    if journal.state not in ENDED:
+    if journal.state not in ENDED and not marker.exists():
+        # Its time says since when: settling again and again must not make it younger.
         marker.touch(mode=0o600)
     write_private(state.path / _JOURNAL, json.dumps(journal.model_dump(mode="json"), indent=1) + "\n")
     if journal.state in ENDED:
         marker.unlink(missing_ok=True)
+
+
+def unsettled_since(state: StateDirectory) -> datetime | None:
+    """Since when an update has not been at its end, if it is not."""
+    return time_of(state.path / MARKER)
 
 
 def refuse_unfinished(state: StateDirectory, what: str) -> None:

@@ -44,6 +44,22 @@ def test_every_cut_within_rows_is_seen() -> None:
         assert surveyed(WHOLE[:cut]).within == "public.users", WHOLE[:cut]
 
 
+@pytest.mark.parametrize("columns", [1, 10, 40, 400])
+@pytest.mark.parametrize("size", [7, 1 << 20])
+def test_a_cut_in_the_rows_of_a_wide_table_is_seen(columns: int, size: int) -> None:
+    names = ", ".join(f"email_when_something_{number}" for number in range(columns))
+    begun = f"COPY public.users ({names}) FROM stdin;\n".encode()
+    assert surveyed(begun + b"1\tA\n", size).within == "public.users"
+    found = surveyed(begun + b"DROP DATABASE x;\n\\.\n" + WHOLE, size)
+    assert (found.tables, found.within, found.leaves, found.complete) == (3, None, None, True)
+
+
+def test_a_cut_between_two_tables_is_not_complete() -> None:
+    for end in (b"COPY public.things", b"COPY public.things (id) FROM", b"-- PostgreSQL database dump comp"):
+        assert not surveyed(WHOLE[: WHOLE.index(end)]).complete
+        assert not surveyed(WHOLE[: WHOLE.index(end) + len(end)]).complete
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -67,4 +83,4 @@ def test_lines_of_any_length_are_looked_at_in_little_memory() -> None:
     survey = Survey()
     for _ in range(200):
         survey.write(b"x" * 100_000)
-    assert len(survey._line) <= 200
+    assert len(survey._line) + len(survey._tail) <= 240

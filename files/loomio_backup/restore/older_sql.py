@@ -6,8 +6,10 @@ with `pg_dump --create` would leave the database that it is meant for and write 
 
 import re
 
-_HEAD = 200  # bytes of a line that are enough to know what it is
-_COPY = re.compile(rb"COPY .* FROM stdin;\s*$", re.IGNORECASE)
+# Bytes at each end of a line that are enough to know what it is: a COPY names all columns of its table.
+_HEAD, _TAIL = 200, 40
+_COPY = re.compile(rb"COPY \S", re.IGNORECASE)
+_FROM_STDIN = re.compile(rb" FROM stdin;\s*$", re.IGNORECASE)
 _LEAVES = re.compile(rb"\\c(onnect)?\b|\\!|\\i\b|\\o\b|\\g\b|\\copy\b")
 _OTHER_DATABASE = re.compile(rb"(CREATE|DROP|ALTER) DATABASE\b", re.IGNORECASE)
 _END = b"-- PostgreSQL database dump complete"
@@ -24,14 +26,16 @@ class Survey:
         self.within: str | None = None
         self.leaves: str | None = None
         self._line = b""
+        self._tail = b""
 
     def write(self, data: "bytes | memoryview", /) -> int:
         """Take the next piece."""
         first, *rest = bytes(data).split(b"\n")
-        self._line = (self._line + first)[:_HEAD]
+        self._line = (self._line + first[:_HEAD])[:_HEAD]
+        self._tail = (self._tail + first[-_TAIL:])[-_TAIL:]
         for piece in rest:
             self._look(self._line)
-            self._line = piece[:_HEAD]
+            self._line, self._tail = piece[:_HEAD], piece[-_TAIL:]
         return len(data)
 
     def end(self) -> None:
@@ -42,7 +46,7 @@ class Survey:
         if self.within is not None:
             if line.rstrip(b"\r") == b"\\.":
                 self.within = None
-        elif _COPY.match(line):
+        elif _COPY.match(line) and _FROM_STDIN.search(self._tail):
             self.within = line.split()[1].decode(errors="replace")
             self.tables += 1
         elif line.startswith(_END):

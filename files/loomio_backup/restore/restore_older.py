@@ -142,7 +142,11 @@ def _look_through(path: Path, key: bytes) -> None:
             "make theirs; decrypt it (loomio-backup decrypt), take such lines out, and restore it by hand."
         )
     if not survey.complete:
-        say(f"{path.name} does not end with pg_dump's last line: things at its end may be missing in it")
+        raise DamagedObject(
+            f"{path.name} was cut off when it was made: pg_dump's last line (database dump complete) is not in "
+            "it, so tables at its end may be missing. Nothing was changed. Use another backup; if there is "
+            "none, decrypt it (loomio-backup decrypt), and restore by hand what it holds."
+        )
 
 
 def _confirm(

@@ -21,7 +21,13 @@ from loomio_backup.docker import WORK, Helper
 from loomio_backup.encryption import fernet, legacy
 from loomio_backup.errors import DamagedObject, RestoreError, StoreError
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say
-from loomio_backup.restore import restore_database, restore_journal, restore_safety, restore_switch
+from loomio_backup.restore import (
+    restore_database,
+    restore_journal,
+    restore_safety,
+    restore_switch,
+    restored_attachments,
+)
 from loomio_backup.restore.older_sql import Survey
 from loomio_backup.restore.restore_choice import Wish, confirm
 from loomio_backup.restore.restore_finish import finish
@@ -143,8 +149,8 @@ def _look_through(path: Path, key: bytes) -> None:
         )
     if not survey.complete:
         raise DamagedObject(
-            f"{path.name} was cut off when it was made: pg_dump's last line (database dump complete) is not in "
-            "it, so tables at its end may be missing. Nothing was changed. Use another backup; if there is "
+            f"{path.name} was cut off when it was made: pg_dump's last line (database dump complete) is "
+            "missing, so tables at its end may be, too. Nothing was changed. Use another backup; if there is "
             "none, decrypt it (loomio-backup decrypt), and restore by hand what it holds."
         )
 
@@ -228,6 +234,8 @@ def _prepare(
             f"database: {journal.rows} rows in {journal.tables} tables; {look.sentence}. The file "
             "itself says nothing to compare that with"
         )
+        if (told := restored_attachments.look(config, helper, journal, ())) is not None:
+            journal.compared.append(told)
         journal.keep_aside = restore_database.has_tables(helper, config.database.name)
         journal.writers = sorted({found.service for found in restore_switch.writers(config)})
         journal.state = "switching"

@@ -7,6 +7,7 @@ whole first, restored beside, and what is in it then is shown; after that it goe
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from loomio_backup import clock, docker, room
@@ -252,5 +253,7 @@ def _properties(config: Config, helper: Helper) -> DatabaseProperties:
     """Those of the live database; of a new one where there is none."""
     with session(helper, MAINTENANCE_DATABASE) as sql:
         live = config.database.name
-        found = live if postgres.database_exists(sql, live) else MAINTENANCE_DATABASE
-        return postgres.database_properties(sql, found)
+        if postgres.database_exists(sql, live):
+            return postgres.database_properties(sql, live)
+        found = postgres.database_properties(sql, MAINTENANCE_DATABASE)
+        return replace(found, grants=None, comment=None, role_settings=[])

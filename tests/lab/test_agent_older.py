@@ -17,7 +17,6 @@ from .agent_site import Site, site
 pytestmark = pytest.mark.lab
 VECTOR = Path(__file__).parents[1] / "unit" / "vectors" / "loomio_backup_20240115_120000.sql.enc"
 PASSPHRASE = "5f0c9a7e3b1d4c2286ad90e1b7c34f58d1e2a3b4c5d6e7f8091a2b3c4d5e6f70"
-COMPLETE = b"-- PostgreSQL database dump complete\n"
 RESTORE = ("restore", "--unattended", "--replace-live-data", "--older")
 
 
@@ -65,6 +64,8 @@ def test_the_scripts_own_file_comes_back_from_a_folder(pi: Site, tmp_path: Path)
     output = pi.must(*RESTORE, str(tmp_path / VECTOR.name))
     assert pi.sql("SELECT name FROM users ORDER BY id").split("\n") == ["Rangi Wāhine", "Zoë ✓"]
     assert "2 users" in output
+    result = json.loads((pi.root / "state" / "restore-result.json").read_text())
+    assert result["snapshot"].startswith("2024-01-15T12:00:00")
     assert pi.run("undo", "--unattended").code == 0
 
 
@@ -74,8 +75,8 @@ def test_the_scripts_own_file_comes_back_from_a_folder(pi: Site, tmp_path: Path)
         (WHOLE[: WHOLE.index(b"2\t")], "cut off"),
         (b"\\connect loomio_production\n" + WHOLE, "another database"),
         (WHOLE[: WHOLE.index(b"COPY public.things")], "cut off"),
-        (COMPLETE, "no rows"),
-        (b"SELECT * FROM nowhere;\n" + COMPLETE, "nowhere"),
+        (b"-- PostgreSQL database dump\n", "no rows"),
+        (b"SELECT * FROM nowhere;\n", "nowhere"),
     ],
 )
 def test_what_cannot_be_restored_whole_changes_nothing(

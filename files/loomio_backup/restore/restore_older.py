@@ -4,10 +4,12 @@ Such a file says nothing about itself: no counts, no files. So it is authenticat
 whole first, restored beside, and what is in it then is shown; after that it goes the way of every restore.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from loomio_backup import clock, docker, room
@@ -36,6 +38,7 @@ from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 from loomio_backup.streams import Sink
 
+_MADE = re.compile(r"(?<!\d)\d{8}_\d{6}(?!\d)")
 _RESTORE = f"""
 {{
   psql -X -q -v ON_ERROR_STOP=1 --no-password -d "$1"
@@ -148,12 +151,14 @@ def _look_through(path: Path, key: bytes) -> None:
             f"({survey.leaves.strip()}). Nothing was changed. It was not made as the older scripts "
             "make theirs; decrypt it (loomio-backup decrypt), take such lines out, and restore it by hand."
         )
-    if not survey.complete:
+    if not survey.complete and survey.unfilled > 0:
         raise DamagedObject(
-            f"{path.name} was cut off when it was made: pg_dump's last line (database dump complete) is "
-            "missing, so tables at its end may be, too. Nothing was changed. Use another backup; if there is "
-            "none, decrypt it (loomio-backup decrypt), and restore by hand what it holds."
+            f"{path.name} was cut off when it was made: it ends before {survey.unfilled} of the tables and "
+            "sequences that it makes are filled. Nothing was changed. Use another backup; if there is none, "
+            "decrypt it (loomio-backup decrypt), and restore by hand what it holds."
         )
+    if not survey.complete:
+        say(f"{path.name} does not end with pg_dump's last line: things at its end may be missing in it")
 
 
 def _confirm(
@@ -223,6 +228,7 @@ def _prepare(
 
         restore_database.fed(helper, _RESTORE, journal.new, f"psql could not restore {path.name}", feed)
         look = people.look(helper, journal.new)
+        journal.snapshot_at = moment_of(path, look.latest_activity, journal.started_at)
         with session(helper, journal.new) as sql:
             names = postgres.table_names(sql)
             journal.rows = sum(postgres.count_rows(sql, name) for name in names)
@@ -247,6 +253,18 @@ def _prepare(
         restore_journal.save(state.restore_journal, journal)
         raise
     return journal
+
+
+def moment_of(path: Path, latest_activity: datetime | None, now: datetime) -> datetime:
+    """When such a file was probably made (UTC): as its name says, else when people last did something that is
+    in it, else when the file was written; never after now.
+    """
+    if (found := _MADE.search(path.name)) is not None:
+        with suppress(ValueError):  # digits that are no time
+            return min(datetime.strptime(found[0], "%Y%m%d_%H%M%S").replace(tzinfo=UTC), now)
+    if latest_activity is not None:
+        return min(latest_activity.astimezone(UTC), now)
+    return min(datetime.fromtimestamp(path.stat().st_mtime, UTC), now)
 
 
 def _properties(config: Config, helper: Helper) -> DatabaseProperties:

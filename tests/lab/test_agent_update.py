@@ -59,7 +59,11 @@ def test_what_fails_in_the_rehearsal_fails_before_anything_stops(pi: UpdateSite)
 
 @pytest.mark.parametrize(
     ("version", "reason"),
-    [("3.7.0", "the migration failed (exit code 1)"), ("3.8.0", "does not run on the live data")],
+    [
+        ("3.7.0", "the migration failed (exit code 1)"),
+        ("3.8.0", "does not run on the live data"),
+        ("3.8.1", "worker of the new version does not run on the live data. It said: no worker here"),
+    ],
 )
 def test_what_fails_on_the_live_data_leads_back(pi: UpdateSite, version: str, reason: str) -> None:
     before, patient = state(pi), pi.config

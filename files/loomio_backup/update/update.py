@@ -87,6 +87,7 @@ class _Update:
         self._state = state
         self._catalogue = catalogue
         self._watch = Stopwatch()
+        self._others: list[str] = []
         before = stack_images.named(config.stack_env_file)
         wanted = {LOOMIO: wish.loomio, POSTGRES: wish.postgres, REDIS: wish.redis}
         after = {
@@ -137,6 +138,12 @@ class _Update:
                     f"there is no container of {service}, so it is not known what runs. Nothing was changed. "
                     "Start the stack as it is (docker compose up -d), then run the same again."
                 )
+        app_image = running[config.app_service].image_id
+        self._others = sorted(
+            service
+            for service, one in running.items()
+            if one.running and one.image_id == app_image and service != config.app_service
+        )
         app, wanted = journal.before[LOOMIO] or running[config.app_service].image, journal.after[LOOMIO]
         if wanted is not None and (reason := versions.refusal(app, wanted)) is not None:
             raise UpdateError(f"nothing was updated: {reason}")
@@ -210,7 +217,8 @@ class _Update:
         compose.start_kept(config)
         compose.migrate(config)
         self._lap("migration")
-        compose.try_app(config)
+        took = compose.try_app(config)
+        compose.start_others(config, self._others, took)
         self._lap("trial")
 
     def _let_in(self) -> None:

@@ -259,7 +259,7 @@ def forward(config: Config, state: StateDirectory, journal: Journal) -> None:
     UpdateError when it does not come up; to be called again then.
     """
     try:
-        start_stack(config)
+        start_stack(config, "the update is made", "")
     except AgentError as error:
         raise UpdateError(
             f"the new version answered, and its data is in place, but the stack did not come up. {error} "

@@ -19,7 +19,7 @@ from loomio_backup.database import database_helper, postgres
 from loomio_backup.database.psql import session
 from loomio_backup.errors import AgentError, UpdateError
 from loomio_backup.progress import Stopwatch, say, seconds_text
-from loomio_backup.restore import restore_journal, restore_switch
+from loomio_backup.restore import keeping, restore_journal, restore_switch
 from loomio_backup.restore.restore_finish import start_stack
 from loomio_backup.state import StateDirectory
 from loomio_backup.update import (
@@ -175,6 +175,7 @@ class _Update:
                 )
             originals.require_room(config, helper)
             if new is not None and new > number // 10000:
+                cluster.refuse_kept(keeping.kept(self._catalogue))
                 journal.cluster = cluster.planned(config, journal.id)
 
     def _stop_writers(self) -> None:

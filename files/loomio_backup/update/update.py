@@ -198,7 +198,7 @@ class _Update:
         journal.state = "copying"
         originals.find_roots(self._config, journal)
         update_journal.save(self._state, journal)
-        files = originals.link_files(journal)
+        files = originals.link_files(self._state, journal)
         if journal.cluster is None:
             with database_helper.opened(self._config, self._state.spool) as helper:
                 originals.put_database_aside(helper, journal)
@@ -270,7 +270,7 @@ def forward(config: Config, state: StateDirectory, journal: Journal) -> None:
     journal.running_at = clock.now()
     with database_helper.opened(config, state.spool) as helper:
         originals.let_database_go(helper, journal)
-    originals.let_files_go(journal)
+    originals.let_files_go(state, journal)
     journal.state = "done"
     update_journal.write_result(state, journal)
     update_journal.save(state, journal)

@@ -13,7 +13,7 @@ from loomio_backup.progress import say
 from loomio_backup.restore import restore_switch
 from loomio_backup.restore.restore_finish import start_stack
 from loomio_backup.state import StateDirectory
-from loomio_backup.update import cluster, compose, originals, stack_images, update_journal
+from loomio_backup.update import cluster, compose, file_record, originals, stack_images, update_journal
 from loomio_backup.update.update_journal import Journal
 
 
@@ -36,6 +36,7 @@ def go(config: Config, state: StateDirectory, catalogue: Catalogue, journal: Jou
         originals.bring_database_back(helper, journal)
         originals.bring_files_back(journal)
         journal.compared, differing = _compare(helper, catalogue, journal)
+    differing = _look_at_files(state, journal) or differing
     start_stack(config, "the update was taken back", "")
     journal.running_at = clock.now()
     if differing is not None:
@@ -43,6 +44,7 @@ def go(config: Config, state: StateDirectory, catalogue: Catalogue, journal: Jou
     journal.state = "back"
     update_journal.write_result(state, journal)
     update_journal.save(state, journal)
+    file_record.remove(state)
     if differing is not None:
         raise UpdateError(f"the old version runs again, but {differing}")
     say("update: the old version runs, on the data of when the writers stopped")
@@ -59,6 +61,21 @@ def stay(config: Config, state: StateDirectory, journal: Journal) -> None:
     journal.state = "left"
     update_journal.write_result(state, journal)
     update_journal.save(state, journal)
+
+
+def _look_at_files(state: StateDirectory, journal: Journal) -> str | None:
+    """Give the files the owner and mode that they had; what is not as it was, if anything."""
+    if not journal.linked:
+        return None
+    found = file_record.put_right(state, journal)
+    if found.put_right:
+        say(f"update: {found.put_right} files got the owner and mode back that they had")
+    if found.sentence is None:
+        return None
+    return (
+        f"{found.sentence}. As they were, they are in the backup of when the writers stopped, "
+        f"{journal.backup}. To take them, type: loomio-backup restore --backup {journal.backup} --only files"
+    )
 
 
 def _compare(helper: Helper, catalogue: Catalogue, journal: Journal) -> tuple[list[str], str | None]:

@@ -1,15 +1,19 @@
 """The agent, killed on purpose: `python -m tests.faults.killer PLAN.json VERB …` is `loomio-backup VERB …`
 that ends itself with SIGKILL at a chosen moment.
 
-The plan: `step` (kill in front of the n-th durable step, from 1), or `seconds` (kill so long after the
-start of the verb); `of`: only steps in these phases (their beginnings) count; `log` is the file that gets one
-line of JSON per step, and the moment of death as the last one. With `hold`, the process does not end: it
-makes that file and stops there, so that somebody else can look around, and cut the power.
+The plan: `step` (kill in front of the n-th durable step, from 1), `key` (in front of the step that an earlier
+run gave this key), or `seconds` (kill so long after the start of the verb); `of`: only steps in these phases
+(their beginnings) count; `log` is the file that gets one line of JSON per step, and the moment of death as
+the last one. With `hold`, the process does not end: it makes that file and stops there, so that somebody else
+can look around, and cut the power.
 
 A durable step is whatever another process, or this one after its death, can see: a rename, a removal, a
 commit of the catalogue, a request that changes something in Drive, a database or container that comes or
 goes. Killing in front of every step is killing after every step, because nothing durable happens in between;
 the end of the program is the last step.
+
+Threads take their steps in another order with every run, so there a number says nothing: a step's key is what
+kind it is, of what (without ids and times), in which phase of its own thread, and which of those it is.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -36,6 +41,8 @@ _WORKFLOWS = frozenset(
     "undo settle".split()
 )
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+_VARYING = re.compile(r"^[a-z0-9_]{8}$|[0-9a-f]{8,}|[0-9]+")
+"""Names of temporary files, and ids, times and counts in other names."""
 _STATEMENTS = re.compile(r"(BEGIN; )?(CREATE|ALTER|DROP) DATABASE")
 
 
@@ -45,11 +52,13 @@ class Killer:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._at: int | None = plan.get("step")
         self._seconds: float | None = plan.get("seconds")
+        self._key: list[Any] | None = plan.get("key")
         self._of = tuple(plan.get("of", ()))
         self._hold: str | None = plan.get("hold")
         # Open until the process ends, in whichever way.
         self._log = Path(plan["log"]).open("a", encoding="utf-8")  # noqa: SIM115
         self._count = 0
+        self._seen: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
 
     def step(self, kind: str, detail: str) -> None:
@@ -59,9 +68,12 @@ class Killer:
             return
         with self._lock:
             self._count += 1
-            self._say({"step": self._count, "kind": kind, "detail": detail, "phase": where})
-            if self._count == self._at:
-                self._kill()
+            what = kind, _VARYING.sub("#", detail), where
+            self._seen[what] += 1
+            key = [*what, self._seen[what]]
+            self._say({"step": self._count, "kind": kind, "detail": detail, "phase": where, "key": key})
+            if self._count == self._at or key == self._key:
+                self._kill(where)
 
     def start(self) -> None:
         """From now on the time counts."""
@@ -71,10 +83,10 @@ class Killer:
     def _wait(self, seconds: float) -> None:
         time.sleep(seconds)
         with self._lock:
-            self._kill()
+            self._kill(phase(threading.main_thread()))
 
-    def _kill(self) -> None:
-        self._say({"killed": phase()})
+    def _kill(self, where: str) -> None:
+        self._say({"killed": where})
         if self._hold is None:
             os.kill(os.getpid(), signal.SIGKILL)
         else:
@@ -86,11 +98,11 @@ class Killer:
         self._log.flush()
 
 
-def phase() -> str:
-    """Where the main thread is: the innermost function of a workflow, as `module.function`."""
-    main = threading.main_thread().ident
-    assert main is not None
-    frame: FrameType | None = sys._current_frames().get(main)
+def phase(thread: threading.Thread | None = None) -> str:
+    """Where a thread (this one) is: the innermost function of a workflow, as `module.function`."""
+    identity = (thread or threading.current_thread()).ident
+    assert identity is not None
+    frame: FrameType | None = sys._current_frames().get(identity)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         if path.parent.parent.name == "loomio_backup" and path.stem in _WORKFLOWS:

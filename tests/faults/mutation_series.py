@@ -2,8 +2,10 @@
 backup that was made.
 
 Three readers: the Pi that made the backups (`check --read-data`, with its catalogue), a new Pi that has only
-the keys (the same, without), and a restore on that new Pi. Of the last one the reading is done for every
-mutation, with the restore's own code; a sample is restored whole and compared.
+the keys (the same, without), and a restore on that new Pi. Of the last one the fetching is done for every
+mutation: each object is had, decrypted and compared by the code that a restore does that with, one after the
+other. What a restore makes of them (the index, the packs, the database) is seen where a sample is restored
+whole and compared; an index and a pack are always in it.
 """
 
 from __future__ import annotations
@@ -181,7 +183,11 @@ def run_series(
             result.harmless.append(one)
         for readers in (local, drive):
             result.shortened |= _shortened(made, readers)
-        for readers, mutation in chance.sample(work, restores):
+        always = [
+            (local, chance.choice([one for one in mutations if one.kind == kind]))
+            for kind in ("index", "pack")
+        ]
+        for readers, mutation in [*always, *chance.sample(work, restores - len(always))]:
             with changed(made, readers.place, mutation.changes):
                 result.restored[_restored(made, readers.place, mutation)] += 1
         assert local.pi()[0] == drive.pi()[0] == 0

@@ -26,7 +26,7 @@ class Death:
 
     killed: bool
     phase: str
-    steps: list[dict[str, str]]
+    steps: list[dict[str, Any]]
 
 
 @dataclass
@@ -67,7 +67,7 @@ class RestoreRig:
         """Whether the marker is there that starts the settling unit on a Pi."""
         return (self.pi.root / "state" / "restore-unsettled").exists()
 
-    def killed(self, arguments: tuple[str, ...], **plan: float) -> Death:
+    def killed(self, arguments: tuple[str, ...], **plan: Any) -> Death:
         """Run a verb that is killed by the plan."""
         log, file = self.root / "steps.jsonl", self.root / "plan.json"
         log.unlink(missing_ok=True)

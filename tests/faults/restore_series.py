@@ -40,14 +40,17 @@ def every_step(rig: RestoreRig, sample: int | None = None, *more: str) -> Tally:
     rig.start_app()
     whole = rig.killed((*RESTORE, rig.backup, *more))
     _comes_back(rig, tally, whole, streaming)
-    steps = [number for number, step in enumerate(whole.steps, start=1) if _is_ours(step["phase"])]
+    steps = [step["key"] for step in whole.steps if _is_ours(step["phase"])]
     if sample is not None:
         last = max(1, sample - 1)
-        steps = sorted({steps[round(index * (len(steps) - 1) / last)] for index in range(sample)})
+        chosen = sorted({round(index * (len(steps) - 1) / last) for index in range(sample)})
+        steps = [steps[index] for index in chosen]
     ticker = Ticker("kills of restore")
-    for count, number in enumerate(steps, start=1):
+    for count, key in enumerate(steps, start=1):
         rig.start_app()
-        death = rig.killed((*RESTORE, rig.backup, *more), step=number)
+        death = rig.killed((*RESTORE, rig.backup, *more), key=key)
+        assert death.killed, f"the step never came: {key}"
+        assert death.steps[-1]["key"] == key
         tally.phases[death.phase] += 1
         tally.kinds[death.steps[-1]["kind"]] += 1
         ticker.tick(f"{count} of {len(steps)} steps", count / len(steps))

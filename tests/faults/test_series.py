@@ -74,9 +74,9 @@ def test_backups_while_drive_misbehaves(tmp_path: Path) -> None:
 
 
 def test_mutated_objects_are_noticed(tmp_path: Path) -> None:
-    result = mutation_series.run_series(tmp_path, sample=12, in_drive=3, restores=1, name="faults-mutated")
+    result = mutation_series.run_series(tmp_path, sample=12, in_drive=3, restores=2, name="faults-mutated")
     assert result.noticed.total() == result.mutations.total() == 12 + 3 + 3
     assert result.in_drive == 6
-    assert result.restored.total() == 1
+    assert result.restored.total() == 2
     assert len(result.shortened) == 2 * 5
     assert len(result.harmless) == 7

@@ -49,6 +49,11 @@ VALUES ('abcdefgh', 'local'), ('zzmissing', 'local'), ('elsewhere', 's3');
 ALTER DATABASE loomio_production SET statement_timeout = '5min';
 ALTER DATABASE loomio_production SET search_path = public, other;
 ALTER DATABASE loomio_production CONNECTION LIMIT 40;
+COMMENT ON DATABASE loomio_production IS 'What we ''decided'' \\o/ ✓';
+REVOKE CONNECT ON DATABASE loomio_production FROM PUBLIC;
+GRANT CONNECT ON DATABASE loomio_production TO reader WITH GRANT OPTION;
+ALTER ROLE reader IN DATABASE loomio_production SET work_mem = '8MB';
+ALTER ROLE reader IN DATABASE loomio_production SET search_path = other, public;
 """
 
 

@@ -64,6 +64,8 @@ def test_the_scripts_own_file_comes_back_from_a_folder(pi: Site, tmp_path: Path)
     output = pi.must(*RESTORE, str(tmp_path / VECTOR.name))
     assert pi.sql("SELECT name FROM users ORDER BY id").split("\n") == ["Rangi Wāhine", "Zoë ✓"]
     assert "2 users" in output
+    result = json.loads((pi.root / "state" / "restore-result.json").read_text())
+    assert result["snapshot"].startswith("2024-01-15T12:00:00")
     assert pi.run("undo", "--unattended").code == 0
 
 
@@ -72,6 +74,7 @@ def test_the_scripts_own_file_comes_back_from_a_folder(pi: Site, tmp_path: Path)
     [
         (WHOLE[: WHOLE.index(b"2\t")], "cut off"),
         (b"\\connect loomio_production\n" + WHOLE, "another database"),
+        (WHOLE[: WHOLE.index(b"COPY public.things")], "cut off"),
         (b"-- PostgreSQL database dump\n", "no rows"),
         (b"SELECT * FROM nowhere;\n", "nowhere"),
     ],

@@ -73,7 +73,8 @@ def test_everything_comes_back(tmp_path: Path, drive: DriveEmulator) -> None:
             assert new.files_text() == old.files_text()
             for query in (
                 PROPERTIES + f"'{DATABASE}'",
-                "SELECT setconfig FROM pg_db_role_setting",
+                "SELECT setrole::regrole, setconfig FROM pg_db_role_setting ORDER BY 1::text",
+                f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{DATABASE}'",
                 "SELECT rolcanlogin, rolconnlimit, rolpassword FROM pg_authid WHERE rolname = 'reader'",
                 "SELECT pg_has_role('reader', 'pg_read_all_data', 'member')",
             ):

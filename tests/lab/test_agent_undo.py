@@ -74,7 +74,10 @@ def test_undone_is_as_it_was_and_undone_twice_is_done_again(pi: Site) -> None:
     worked = work(pi)
     pi.must(*RESTORE, "--backup", first(pi))
     assert state(pi) == wanted
-    assert "users" in " ".join(result(pi)["compared"])
+    compared = " ".join(result(pi)["compared"])
+    assert "users" in compared
+    assert "attachments: 1 of 2 rows of the database have their file" in compared
+    assert "warning" not in compared
 
     pi.must("undo", "--unattended")
     assert state(pi) == worked
@@ -136,8 +139,12 @@ def test_what_is_kept_is_told_and_goes_by_itself_where_that_is_wanted(pi: Site) 
 @pytest.mark.parametrize("part", ["database", "files"])
 def test_one_part_leaves_the_other_alone(pi: Site, part: str) -> None:
     database, files = state(pi)
+    pi.sql("INSERT INTO active_storage_blobs VALUES (999, 'livenofile', 'local')")
     worked_database, worked_files = work(pi)
     pi.must(*RESTORE, "--backup", first(pi), "--only", part)
+    [told] = [sentence for sentence in result(pi)["compared"] if "attachments:" in sentence]
+    assert ("warning" in told, "livenofile" in told) == ((part == "files",) * 2), told
+    assert "1 had none already when the backup was made" in told
     assert state(pi) == ((database, worked_files) if part == "database" else (worked_database, files))
     assert result(pi)["parts"] == [part]
     pi.must("undo", "--unattended")

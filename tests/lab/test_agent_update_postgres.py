@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from loomio_backup.restore import restore_switch
+from loomio_backup.catalogue.catalogue import Catalogue
+from loomio_backup.restore import keeping, restore_switch
+from loomio_backup.restore.keeping import Kept
 from loomio_backup.update import cluster
 from loomio_backup.update.update_journal import Cluster
 
@@ -21,6 +24,12 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into Docker's volumes"),
 ]
+
+
+ACCESS = (
+    f"SELECT datacl FROM pg_database WHERE datname = '{DATABASE}'; "
+    "SELECT setrole::regrole, setconfig FROM pg_db_role_setting ORDER BY 1::text"
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +72,23 @@ def test_both_come_back_together_when_the_app_does_not_take_over(pi: UpdateSite)
 
 def test_the_data_goes_over_and_the_old_files_are_kept(pi: UpdateSite) -> None:
     pi.sql("CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT SELECT ON users TO reader")
-    before = rows(pi)
+    pi.sql(
+        f"REVOKE CONNECT ON DATABASE {DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE {DATABASE} TO reader"
+    )
+    pi.sql(f"ALTER ROLE reader IN DATABASE {DATABASE} SET work_mem = '8MB'")
+    before, access = rows(pi), pi.sql(ACCESS)
+    with Catalogue(pi.root / "state" / "catalogue.sqlite") as catalogue:
+        aside = Kept("0123abcd", datetime.now(UTC), "loomio_backup_x", 1, "loomio_before_20260101_000000")
+        keeping.rewrite(catalogue, [aside])
+        refused = pi.run("update", "--no-rehearsal", "--postgres", images.stack_image("postgres:17"))
+        assert (refused.code, "loomio-backup undo --forget" in refused.err) == (1, True)
+        keeping.rewrite(catalogue, [])
     said = pi.must("update", "--no-rehearsal", "--postgres", images.stack_image("postgres:17"))
     assert (server(pi), pi.app_answers()) == ("17", "3.5.0")
     assert rows(pi) == before
     grants = "SELECT count(*) FROM information_schema.role_table_grants WHERE grantee = 'reader'"
     assert pi.sql(grants).strip() == "1"
+    assert pi.sql(ACCESS) == access
     kept = pi.result()["old_cluster"]
     assert f"docker volume rm {kept}" in said
     mountpoint = Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", kept))

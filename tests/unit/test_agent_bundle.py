@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from loomio_backup.backup import bundle
 from loomio_backup.backup.bundle import parse_env
 from loomio_backup.backup.dump import Dump
 from loomio_backup.catalogue.objects import Digests
+from loomio_backup.database.database_access import Grant, RoleSettings, grant_statements
 from loomio_backup.database.postgres import DatabaseProperties, Role
 
 PROPERTIES = DatabaseProperties(
@@ -22,7 +24,11 @@ PROPERTIES = DatabaseProperties(
     icu_locale=None,
     connection_limit=-1,
     settings=["statement_timeout=5s"],
+    grants=[Grant("loomio", "CREATE", True), Grant(None, "TEMPORARY", False)],
+    comment="Loomio's",
+    role_settings=[RoleSettings("reader", ["work_mem=4MB"])],
 )
+NEWER = ("grants", "comment", "role_settings")
 ROLES = [
     Role("loomio", "CREATE ROLE loomio WITH SUPERUSER", []),
     Role("reader", "CREATE ROLE reader WITH LOGIN", ["GRANT pg_read_all_data TO reader"]),
@@ -95,3 +101,14 @@ def test_a_missing_env_is_a_warning(tmp_path: Path) -> None:
     collected = bundle.collect(tmp_path / ".env", [], [], {}, _dump())
     assert collected.warnings
     assert bundle.read(io.BytesIO(collected.tar)).env is None
+
+
+def test_properties_of_an_older_backup_are_read() -> None:
+    older = {key: value for key, value in asdict(PROPERTIES).items() if key not in NEWER}
+    found = DatabaseProperties.of(older)
+    assert found == replace(PROPERTIES, grants=None, comment=None, role_settings=[])
+    assert list(grant_statements("x", "loomio", found.grants)) == []
+
+
+def test_no_privilege_at_all_is_not_the_default() -> None:
+    assert list(grant_statements("x", "loomio", [])) == ['REVOKE ALL ON DATABASE "x" FROM PUBLIC, "loomio"']

@@ -102,7 +102,7 @@ def read(source: BinaryIO) -> Bundle:
     try:
         return Bundle(
             env=texts.get("env"),
-            properties=DatabaseProperties(**json.loads(texts["postgres/database.json"])),
+            properties=DatabaseProperties.of(json.loads(texts["postgres/database.json"])),
             roles=[Role(**role) for role in json.loads(texts["postgres/roles.json"])],
         )
     except (KeyError, ValueError, TypeError) as error:

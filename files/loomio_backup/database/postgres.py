@@ -8,9 +8,11 @@ Every query returns JSON, so that no name, however odd, can be misread.
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from loomio_backup.database import database_access
+from loomio_backup.database.database_access import Grant, RoleSettings
 from loomio_backup.database.psql import Session, literal, session
 from loomio_backup.docker import Helper
 from loomio_backup.errors import SourceError
@@ -68,7 +70,9 @@ class Role:
 
 @dataclass(frozen=True)
 class DatabaseProperties:
-    """What `CREATE DATABASE` needs to make an equal one; `settings` are `ALTER DATABASE … SET` values."""
+    """What it takes to make an equal one; `settings` are `ALTER DATABASE … SET` values. The last three
+    are not in older backups; `grants` None: PostgreSQL's defaults.
+    """
 
     owner: str
     encoding: str
@@ -78,6 +82,19 @@ class DatabaseProperties:
     icu_locale: str | None
     connection_limit: int
     settings: list[str]
+    grants: list[Grant] | None = None
+    comment: str | None = None
+    role_settings: list[RoleSettings] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "DatabaseProperties":
+        """From what `dataclasses.asdict` made of it. Raises TypeError when that is something else."""
+        granted = document.get("grants")
+        nested = {
+            "grants": None if granted is None else [Grant(**one) for one in granted],
+            "role_settings": [RoleSettings(**one) for one in document.get("role_settings", [])],
+        }
+        return cls(**{**document, **nested})
 
 
 def table_names(session: Session, kinds: str = "'r'") -> list[str]:
@@ -179,6 +196,9 @@ def database_properties(session: Session, name: str) -> DatabaseProperties:
         icu_locale=row.get("datlocale") or row.get("daticulocale"),
         connection_limit=row["datconnlimit"],
         settings=settings or [],
+        grants=database_access.grants(session, name),
+        comment=database_access.comment(session, name),
+        role_settings=database_access.role_settings(session, name),
     )
 
 

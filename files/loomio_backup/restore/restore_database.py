@@ -13,7 +13,7 @@ from loomio_backup.backup.bundle import Bundle
 from loomio_backup.backup.fifo import FifoReader, FifoWriter, Running, make_fifo
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
-from loomio_backup.database import postgres
+from loomio_backup.database import database_access, postgres
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Role
 from loomio_backup.database.psql import Session, SqlError, identifier, literal, session
 from loomio_backup.docker import WORK, Helper
@@ -36,14 +36,6 @@ RESTORE = f"""
 }} <{WORK}/restore
 """
 """Restores the file `restore` of the work directory into the database $1 (see `fed`)."""
-
-# Settings whose value is a list that PostgreSQL keeps quoted already.
-_LISTS = {
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "temp_tablespaces",
-}
 
 
 def has_tables(helper: Helper, database: str) -> bool:
@@ -141,10 +133,17 @@ def make_database(
     elif properties.provider == "builtin" and properties.icu_locale:
         statement += f" LOCALE_PROVIDER builtin BUILTIN_LOCALE {literal(properties.icu_locale)}"
     sql.execute(statement)
-    for setting in properties.settings:
-        key, _, value = setting.partition("=")
-        written = value if key in _LISTS else literal(value)
-        sql.execute(f"ALTER DATABASE {identifier(name)} SET {identifier(key)} TO {written}")
+    database = f"DATABASE {identifier(name)}"
+    for more in database_access.setting_statements(database, properties.settings):
+        sql.execute(more)
+    for one in properties.role_settings:
+        role = f"ROLE {identifier(one.role)} IN {database}"
+        for more in database_access.setting_statements(role, one.settings):
+            sql.execute(more)
+    for more in database_access.grant_statements(name, properties.owner, properties.grants):
+        sql.execute(more)
+    if properties.comment is not None:
+        sql.execute(f"COMMENT ON {database} IS {literal(properties.comment)}")
 
 
 def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher, stop: threading.Event) -> None:

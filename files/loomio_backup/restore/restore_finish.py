@@ -17,6 +17,7 @@ from loomio_backup.restore import keeping, restore_journal, restore_switch, rest
 from loomio_backup.restore.restore_journal import Journal
 from loomio_backup.state import StateDirectory
 
+_UNDO = "To go back to what was here before, type: loomio-backup undo"
 _HEALTHY_SECONDS = 900
 """A Loomio that migrates its schema on a Pi takes minutes to come up."""
 
@@ -94,30 +95,32 @@ def _say_done(journal: Journal, app: str) -> None:
     restore_version.say_left(journal, app)
 
 
-def start_stack(config: Config) -> None:
-    """Start the stack as it is declared, and wait until all of it is healthy. Raises RestoreError."""
+def start_stack(config: Config, done: str = "everything is restored", back: str = _UNDO) -> None:
+    """Start the stack as it is declared, and wait until all of it is healthy. Raises RestoreError, which says
+    what is `done` all the same, and the way `back`.
+    """
     say("starting the stack")
     directory = config.stack_directory
     command = ["docker", "compose", "up", "-d"]
-    done = subprocess.run(command, cwd=directory, capture_output=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
+    started = subprocess.run(command, cwd=directory, capture_output=True, stdin=subprocess.DEVNULL)
+    if started.returncode != 0:
         raise RestoreError(
-            "everything is restored, but the stack did not start: "
-            f"{done.stderr.decode(errors='replace').strip()}. Look into it in {directory}, then type: "
+            f"{done}, but the stack did not start: "
+            f"{started.stderr.decode(errors='replace').strip()}. Look into it in {directory}, then type: "
             "docker compose up -d"
         )
-    _wait_until_healthy(config)
+    _wait_until_healthy(config, done, back)
 
 
-def _wait_until_healthy(config: Config) -> None:
+def _wait_until_healthy(config: Config, done: str, back: str) -> None:
     began, ticker = time.monotonic(), Ticker("stack")
     while waiting := _not_healthy(config.project):
         waited = time.monotonic() - began
         if waited > _HEALTHY_SECONDS:
             raise RestoreError(
-                f"everything is restored and was started, but {', '.join(waiting)} did not become healthy in "
-                f"{seconds_text(waited)}. Look at: docker compose logs --tail 50 {waiting[0]}. To go back to "
-                "what was here before, type: loomio-backup undo"
+                f"{done} and the stack was started, but {', '.join(waiting)} did not become healthy in "
+                f"{seconds_text(waited)}. Look at: docker compose logs --tail 50 {waiting[0]}. "
+                f"{back}".rstrip()
             )
         ticker.tick(f"waiting for {', '.join(waiting)}, {waited:.0f} s")
         time.sleep(1)

@@ -4,9 +4,12 @@ Such a file says nothing about itself: no counts, no files. So it is authenticat
 whole first, restored beside, and what is in it then is shown; after that it goes the way of every restore.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from loomio_backup import clock, docker, room
@@ -21,7 +24,13 @@ from loomio_backup.docker import WORK, Helper
 from loomio_backup.encryption import fernet, legacy
 from loomio_backup.errors import DamagedObject, RestoreError, StoreError
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say
-from loomio_backup.restore import restore_database, restore_journal, restore_safety, restore_switch
+from loomio_backup.restore import (
+    restore_database,
+    restore_journal,
+    restore_safety,
+    restore_switch,
+    restored_attachments,
+)
 from loomio_backup.restore.older_sql import Survey
 from loomio_backup.restore.restore_choice import Wish, confirm
 from loomio_backup.restore.restore_finish import finish
@@ -30,6 +39,7 @@ from loomio_backup.state import StateDirectory
 from loomio_backup.streams import Sink
 from loomio_backup.update import update_journal
 
+_MADE = re.compile(r"(?<!\d)\d{8}_\d{6}(?!\d)")
 _RESTORE = f"""
 {{
   psql -X -q -v ON_ERROR_STOP=1 --no-password -d "$1"
@@ -144,6 +154,12 @@ def _look_through(path: Path, key: bytes) -> None:
             f"({survey.leaves.strip()}). Nothing was changed. It was not made as the older scripts "
             "make theirs; decrypt it (loomio-backup decrypt), take such lines out, and restore it by hand."
         )
+    if not survey.complete and survey.unfilled > 0:
+        raise DamagedObject(
+            f"{path.name} was cut off when it was made: it ends before {survey.unfilled} of the tables and "
+            "sequences that it makes are filled. Nothing was changed. Use another backup; if there is none, "
+            "decrypt it (loomio-backup decrypt), and restore by hand what it holds."
+        )
     if not survey.complete:
         say(f"{path.name} does not end with pg_dump's last line: things at its end may be missing in it")
 
@@ -222,6 +238,7 @@ def _prepare(
 
         restore_database.fed(helper, _RESTORE, journal.new, f"psql could not restore {path.name}", feed)
         look = people.look(helper, journal.new)
+        journal.snapshot_at = moment_of(path, look.latest_activity, journal.started_at)
         with session(helper, journal.new) as sql:
             names = postgres.table_names(sql)
             journal.rows = sum(postgres.count_rows(sql, name) for name in names)
@@ -234,6 +251,8 @@ def _prepare(
             f"database: {journal.rows} rows in {journal.tables} tables; {look.sentence}. The file "
             "itself says nothing to compare that with"
         )
+        if (told := restored_attachments.look(config, helper, journal, ())) is not None:
+            journal.compared.append(told)
         journal.keep_aside = restore_database.has_tables(helper, config.database.name)
         journal.writers = sorted({found.service for found in restore_switch.writers(config)})
         journal.state = "switching"
@@ -246,9 +265,23 @@ def _prepare(
     return journal
 
 
+def moment_of(path: Path, latest_activity: datetime | None, now: datetime) -> datetime:
+    """When such a file was probably made (UTC): as its name says, else when people last did something that is
+    in it, else when the file was written; never after now.
+    """
+    if (found := _MADE.search(path.name)) is not None:
+        with suppress(ValueError):  # digits that are no time
+            return min(datetime.strptime(found[0], "%Y%m%d_%H%M%S").replace(tzinfo=UTC), now)
+    if latest_activity is not None:
+        return min(latest_activity.astimezone(UTC), now)
+    return min(datetime.fromtimestamp(path.stat().st_mtime, UTC), now)
+
+
 def _properties(config: Config, helper: Helper) -> DatabaseProperties:
     """Those of the live database; of a new one where there is none."""
     with session(helper, MAINTENANCE_DATABASE) as sql:
         live = config.database.name
-        found = live if postgres.database_exists(sql, live) else MAINTENANCE_DATABASE
-        return postgres.database_properties(sql, found)
+        if postgres.database_exists(sql, live):
+            return postgres.database_properties(sql, live)
+        found = postgres.database_properties(sql, MAINTENANCE_DATABASE)
+        return replace(found, grants=None, comment=None, role_settings=[])

@@ -22,7 +22,7 @@ from loomio_backup.docker import Helper
 from loomio_backup.encryption.crypto import Identity
 from loomio_backup.errors import DamagedObject
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say, seconds_text
-from loomio_backup.restore import restore_database, restore_journal, restore_switch
+from loomio_backup.restore import restore_database, restore_journal, restore_switch, restored_attachments
 from loomio_backup.restore.restore_choice import Candidate, Wish
 from loomio_backup.restore.restore_fetch import Fetcher
 from loomio_backup.restore.restore_files import Staging, remove_staged
@@ -107,6 +107,9 @@ class Preparation:
             for phase, seconds, compared in done:
                 journal.phases[phase] = seconds
                 journal.compared.append(compared)
+            known = self.manifest.attachments_missing
+            if (told := restored_attachments.look(self._config, helper, journal, known)) is not None:
+                journal.compared.append(told)
             self._watch.lap("beside")
             journal.objects_fetched += self.fetcher.objects
             journal.bytes_fetched += self.fetcher.bytes

@@ -7,7 +7,7 @@ are kept in a volume of their own until somebody lets them go.
 
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loomio_backup import clock, docker
@@ -23,6 +23,7 @@ from loomio_backup.drill.drill_bench import Place
 from loomio_backup.errors import UpdateError
 from loomio_backup.progress import say
 from loomio_backup.restore import restore_database, restore_switch
+from loomio_backup.restore.keeping import Kept
 from loomio_backup.state import StateDirectory, sync_directory
 from loomio_backup.streams import Sink
 from loomio_backup.update import compose
@@ -47,6 +48,19 @@ def planned(config: Config, id_: str) -> Cluster:
         new=f"{config.project}_db-data-{id_}",
         old=f"{config.project}_db-data-before-{clock.now():%Y%m%d-%H%M%S}",
     )
+
+
+def refuse_kept(kept: Sequence[Kept]) -> None:
+    """Raise UpdateError while a database is kept aside: only the live one goes over, and `undo` would find
+    the others no more.
+    """
+    for one in kept:
+        if one.database is not None:
+            raise UpdateError(
+                f"nothing was updated: the restore of {one.backup} keeps the database of before aside "
+                f"({one.database}), and a newer PostgreSQL takes over the live one only. If all is well, let "
+                "go of what is kept: loomio-backup undo --forget. Then the same again"
+            )
 
 
 def upgrade(config: Config, state: StateDirectory, cluster: Cluster, image_id: str, save: Save) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from loomio_backup import docker
 from loomio_backup.config import Config
-from loomio_backup.drill import drill_app
+from loomio_backup.drill import drill_app, drill_bench
 from loomio_backup.errors import UpdateError
 from loomio_backup.progress import Ticker
 from loomio_backup.update.rehearsal import MIGRATE
@@ -45,20 +45,64 @@ def _ended(process: "subprocess.Popen[bytes]") -> int | None:
         return None
 
 
-def try_app(config: Config) -> None:
+def try_app(config: Config) -> float:
     """Start the new version on the live data where nobody reaches it (no port, no name on the network), and
-    have it answer. Raises UpdateError when it does not.
+    have it answer; returns the seconds that it took. Raises UpdateError when it does not.
     """
     container = _compose(config, "run", "--detach", "--no-deps", "-T", config.app_service).splitlines()[-1]
     began = time.monotonic()
     answer = drill_app.answer_of(container, drill_app.health_of(container), {}, config.update.healthy_seconds)
+    took = time.monotonic() - began
     docker.docker("stop", "-t", "30", container)
     docker.docker("rm", "-f", container)
     if answer != drill_app.ANSWERED:
-        raise UpdateError(
-            f"the new version does not run on the live data: {answer} (after "
-            f"{time.monotonic() - began:.0f} s)."
-        )
+        raise UpdateError(f"the new version does not run on the live data: {answer} (after {took:.0f} s).")
+    return took
+
+
+def start_others(config: Config, services: Sequence[str], steady_seconds: float) -> None:
+    """Start what else runs from the app's image, for good, while people still wait outside. Raises
+    UpdateError unless each stays up for so long (they load what the app loaded), and its own check, if it has
+    one, says that it is healthy.
+    """
+    if not services:
+        return
+    _compose(config, "up", "--detach", "--no-deps", *services)
+    began, ticker = time.monotonic(), Ticker("update")
+    while True:
+        waiting = []
+        for service, state, restarts in _states(config, services):
+            health = state.get("Health", {}).get("Status", "healthy")
+            if restarts or not state["Running"] or health == "unhealthy":
+                said = drill_bench.last_words(_container_of(config, service))
+                raise UpdateError(
+                    f"{service} of the new version does not run on the live data. It said: "
+                    f"{said or 'nothing'}."
+                )
+            if health != "healthy":
+                waiting.append(service)
+        passed = time.monotonic() - began
+        if not waiting and passed >= steady_seconds:
+            return
+        if waiting and passed > config.update.healthy_seconds:
+            raise UpdateError(f"{', '.join(waiting)} of the new version did not become healthy.")
+        ticker.tick(f"watching {', '.join(services)}")
+        time.sleep(0.2)
+
+
+def _states(config: Config, services: Sequence[str]) -> list[tuple[str, dict[str, Any], int]]:
+    """The service of each container, its state, and how often Docker had to start it again."""
+    ids = [_container_of(config, service) for service in services]
+    found: list[dict[str, Any]] = json.loads(docker.docker("container", "inspect", *ids))
+    label = "com.docker.compose.service"
+    return [(entry["Config"]["Labels"][label], entry["State"], entry["RestartCount"]) for entry in found]
+
+
+def _container_of(config: Config, service: str) -> str:
+    for one in docker.containers(config.project):
+        if one.service == service and not one.one_off:
+            return one.id
+    raise UpdateError(f"there is no container of {service}.")
 
 
 def start_kept(config: Config) -> None:

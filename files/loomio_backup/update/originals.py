@@ -2,7 +2,8 @@
 
 The database itself is renamed, and the new version works on a copy of it. Of the files every one gets a
 second name (a hard link) in a directory of the same root: the new version may add, replace and remove files,
-and the old ones are still there. Neither needs a key, a store or a network to come back.
+and the old ones are still there (file_record.py knows what they were like). Neither needs a key, a store or a
+network to come back.
 """
 
 import os
@@ -18,7 +19,9 @@ from loomio_backup.database.psql import Session, identifier, literal, session
 from loomio_backup.docker import Helper
 from loomio_backup.errors import UpdateError
 from loomio_backup.restore import restore_database, restore_switch
-from loomio_backup.state import sync_directory
+from loomio_backup.state import StateDirectory, sync_directory
+from loomio_backup.update import file_record
+from loomio_backup.update.file_record import Record
 from loomio_backup.update.update_journal import Journal
 
 KEPT = OWN_PREFIX.decode() + "update-"
@@ -85,28 +88,37 @@ def find_roots(config: Config, journal: Journal) -> None:
     journal.dress = {name: restore_switch.attributes(root) for name, root in journal.roots.items()}
 
 
-def link_files(journal: Journal) -> int:
-    """Give every file of the roots its second name; returns how many there are."""
+def link_files(state: StateDirectory, journal: Journal) -> int:
+    """Give every file of the roots its second name, and write down what it is like; returns how many there
+    are.
+    """
     count = 0
-    for root in journal.roots.values():
-        kept = root / (KEPT + journal.id)
-        kept.mkdir(mode=0o700)
-        for name in os.listdir(os.fsencode(root)):  # noqa: PTH208 - bytes stay bytes
-            if not is_reserved(name):
-                count += _link(os.fsencode(root) + b"/" + name, os.fsencode(kept) + b"/" + name)
-        sync_directory(root)
+    file_record.remove(state)
+    place = file_record.place(state, journal)
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        record = Record(file)
+        for name, root in journal.roots.items():
+            kept = root / (KEPT + journal.id)
+            kept.mkdir(mode=0o700)
+            for child in os.listdir(os.fsencode(root)):  # noqa: PTH208 - bytes stay bytes
+                if not is_reserved(child):
+                    count += _link(os.fsencode(root), child, os.fsencode(kept), name, record)
+            sync_directory(root)
     os.sync()
     return count
 
 
-def _link(source: bytes, target: bytes) -> int:
-    """One file, or a directory with all that is below it."""
+def _link(root: bytes, path: bytes, kept: bytes, name: str, record: Record) -> int:
+    """One file, or a directory with all that is below it; `path` is below the root."""
+    source, target = root + b"/" + path, kept + b"/" + path
     if not os.path.isdir(source) or os.path.islink(source):  # noqa: PTH112, PTH114
         os.link(source, target, follow_symlinks=False)
+        record.add(name, path, os.lstat(target))
         return 1
     os.mkdir(target, 0o700)  # noqa: PTH102
     names = os.listdir(source)  # noqa: PTH208
-    count = sum(_link(source + b"/" + name, target + b"/" + name) for name in names)
+    count = sum(_link(root, path + b"/" + child, kept, name, record) for child in names)
     status = os.stat(source)  # noqa: PTH116
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, status.st_mode & 0o7777)  # noqa: PTH101
@@ -129,8 +141,9 @@ def bring_files_back(journal: Journal) -> None:
             shutil.rmtree(kept)
 
 
-def let_files_go(journal: Journal) -> None:
+def let_files_go(state: StateDirectory, journal: Journal) -> None:
     """Remove the second names."""
+    file_record.remove(state)
     for root in journal.roots.values():
         kept = root / (KEPT + journal.id)
         if kept.exists():

@@ -19,7 +19,7 @@ from loomio_backup.database import database_helper, postgres
 from loomio_backup.database.psql import session
 from loomio_backup.errors import AgentError, UpdateError
 from loomio_backup.progress import Stopwatch, say, seconds_text
-from loomio_backup.restore import restore_journal, restore_switch
+from loomio_backup.restore import keeping, restore_journal, restore_switch
 from loomio_backup.restore.restore_finish import start_stack
 from loomio_backup.state import StateDirectory
 from loomio_backup.update import (
@@ -87,6 +87,7 @@ class _Update:
         self._state = state
         self._catalogue = catalogue
         self._watch = Stopwatch()
+        self._others: list[str] = []
         before = stack_images.named(config.stack_env_file)
         wanted = {LOOMIO: wish.loomio, POSTGRES: wish.postgres, REDIS: wish.redis}
         after = {
@@ -137,6 +138,12 @@ class _Update:
                     f"there is no container of {service}, so it is not known what runs. Nothing was changed. "
                     "Start the stack as it is (docker compose up -d), then run the same again."
                 )
+        app_image = running[config.app_service].image_id
+        self._others = sorted(
+            service
+            for service, one in running.items()
+            if one.running and one.image_id == app_image and service != config.app_service
+        )
         app, wanted = journal.before[LOOMIO] or running[config.app_service].image, journal.after[LOOMIO]
         if wanted is not None and (reason := versions.refusal(app, wanted)) is not None:
             raise UpdateError(f"nothing was updated: {reason}")
@@ -168,6 +175,7 @@ class _Update:
                 )
             originals.require_room(config, helper)
             if new is not None and new > number // 10000:
+                cluster.refuse_kept(keeping.kept(self._catalogue))
                 journal.cluster = cluster.planned(config, journal.id)
 
     def _stop_writers(self) -> None:
@@ -190,7 +198,7 @@ class _Update:
         journal.state = "copying"
         originals.find_roots(self._config, journal)
         update_journal.save(self._state, journal)
-        files = originals.link_files(journal)
+        files = originals.link_files(self._state, journal)
         if journal.cluster is None:
             with database_helper.opened(self._config, self._state.spool) as helper:
                 originals.put_database_aside(helper, journal)
@@ -210,7 +218,8 @@ class _Update:
         compose.start_kept(config)
         compose.migrate(config)
         self._lap("migration")
-        compose.try_app(config)
+        took = compose.try_app(config)
+        compose.start_others(config, self._others, took)
         self._lap("trial")
 
     def _let_in(self) -> None:
@@ -251,7 +260,7 @@ def forward(config: Config, state: StateDirectory, journal: Journal) -> None:
     UpdateError when it does not come up; to be called again then.
     """
     try:
-        start_stack(config)
+        start_stack(config, "the update is made", "")
     except AgentError as error:
         raise UpdateError(
             f"the new version answered, and its data is in place, but the stack did not come up. {error} "
@@ -261,7 +270,7 @@ def forward(config: Config, state: StateDirectory, journal: Journal) -> None:
     journal.running_at = clock.now()
     with database_helper.opened(config, state.spool) as helper:
         originals.let_database_go(helper, journal)
-    originals.let_files_go(journal)
+    originals.let_files_go(state, journal)
     journal.state = "done"
     update_journal.write_result(state, journal)
     update_journal.save(state, journal)

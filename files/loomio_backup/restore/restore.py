@@ -91,7 +91,8 @@ class _Restore:
         self._passed_over: list[PassedOver] = []
         self._stale: str | None = None
         self._safety = [] if self._last is None else self._last.safety[-_REMEMBERED:]
-        unfinished = self._last is not None and self._last.state != "done"
+        # What is in its place and was not started yet still owes its writers their start.
+        unfinished = self._last is not None and (self._last.state != "done" or self._last.start_due)
         self._begun_to_remove = self._last is not None and self._last.state == "clearing"
         self._writers = list(self._last.writers) if self._last is not None and unfinished else []
         self._ran = dict(self._last.ran) if self._last is not None and unfinished else {}

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from deploys.steps import schedule
+from deploys.steps import schedule, system
 from deploys.steps.paths import LABELLED_BACKUP, SETTLE_PATH, TIMERS
 from deploys.steps.system import UPGRADES_GUARD
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
@@ -50,6 +50,8 @@ OPERATIONS = {
 #: After a restart of the engine health is asked for anew, and setup may have to wait: no change, but pyinfra
 #: counts what takes time as one.
 MAY_FOLLOW = {"/etc/docker/daemon.json": "Stack | Wait until healthy: every service"}
+#: Putting these back restarts the engine, or has systemd read its units before ours are there again.
+ALONE = MAY_FOLLOW.keys() | {system.UPGRADES_GUARD}
 #: What Debian's packages put below the managed folders is theirs, not setup's.
 OF_PACKAGES = (
     "/etc/systemd/system/*docker*",
@@ -98,7 +100,7 @@ def apart(paths: list[str]) -> list[list[str]]:
     for path in paths:
         wishes = expected(path) - {RELOAD}
         for group in groups:
-            if not any(wishes & expected(other) or MAY_FOLLOW.keys() & {path, other} for other in group):
+            if not any(wishes & expected(other) or ALONE & {path, other} for other in group):
                 group.append(path)
                 break
         else:

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from deploys.steps import schedule, system
+from deploys.steps import schedule
 from deploys.steps.paths import LABELLED_BACKUP, SETTLE_PATH, TIMERS
 from deploys.steps.system import UPGRADES_GUARD
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
@@ -51,7 +51,7 @@ OPERATIONS = {
 #: counts what takes time as one.
 MAY_FOLLOW = {"/etc/docker/daemon.json": "Stack | Wait until healthy: every service"}
 #: Putting these back restarts the engine, or has systemd read its units before ours are there again.
-ALONE = MAY_FOLLOW.keys() | {system.UPGRADES_GUARD}
+ALONE = MAY_FOLLOW.keys() | {UPGRADES_GUARD}
 #: What Debian's packages put below the managed folders is theirs, not setup's.
 OF_PACKAGES = (
     "/etc/systemd/system/*docker*",

@@ -104,7 +104,8 @@ class Reader:
             "LAB_EDITS": str(edits),
             "BROWSER": f"{python}.drive.browser --email {USER} %s",
         }
-        if not command.startswith("loomio-pi deploy"):
+        # What is compared with the Pi, or put on it, has the addresses that hold there.
+        if not command.startswith(("loomio-pi deploy", "loomio-pi drift")):
             environment["LOOMIO_PI_SETTINGS"] = str(self._settings_from_here())
         typed = _run(["bash", "-c", f"set -o pipefail; {command}"], cwd=self.folder, env=environment)
         if command == "loomio-pi secrets edit":

@@ -36,6 +36,7 @@ def rebooted(host: Host, why: str, *, seconds: float = 600, **arguments: Any) ->
         )
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        # Before the first look, too: what restarts the Pi is a child of the connection that a look closes.
         time.sleep(2)
         now = _start(host) if _connected(host) else None
         if now and now != before:

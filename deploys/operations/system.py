@@ -48,8 +48,8 @@ def first_start_finished(seconds: int) -> Generator[FunctionCommand, None, None]
         return complain(
             host,
             f"cloud-init still sets the Pi up after {seconds} s (it says: {latest[0].cloud_init}). "
-            "Nothing was "
-            "changed. Wait and run this again; what it does is shown on the Pi by: cloud-init status --long",
+            "Nothing was changed. Wait and run this again; what it does is shown on the Pi by: "
+            "cloud-init status --long",
         )
 
     yield FunctionCommand(wait, (), {})
@@ -81,12 +81,10 @@ def clock_right(seconds: int) -> Generator[FunctionCommand, None, None]:
         shown = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now))
         return complain(
             host,
-            f"the Pi has no right time after {seconds} s: it thinks that it is {shown} UTC, which is "
-            "not what this "
-            "computer has. Nothing was changed. Can it reach a time server (UDP, port 123)? On the "
-            "Pi: timedatectl "
-            "timesync-status. Where there is none: sudo date -u -s 'YYYY-MM-DD HH:MM:SS', and run "
-            "this again.",
+            f"the Pi has no right time after {seconds} s: it thinks that it is {shown} UTC, which is not "
+            "what this computer has. Nothing was changed. Can it reach a time server (UDP, port 123)? "
+            "On the Pi: timedatectl timesync-status. Where there is none: "
+            "sudo date -u -s 'YYYY-MM-DD HH:MM:SS', and run this again.",
         )
 
     yield FunctionCommand(wait, (), {})

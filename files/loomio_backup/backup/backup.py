@@ -166,12 +166,7 @@ class _Backup:
 
     def _refuse_half_restored(self) -> None:
         update_journal.refuse_unfinished(self._state, "no backup was made")
-        journal = restore_journal.load(self._state.restore_journal)
-        if journal is not None and journal.state in ("switching", "clearing"):
-            raise BackupError(
-                f"no backup was made: the restore of {journal.backup} was interrupted half-way, so what is "
-                "here now is not whole. All backups are untouched. Finish it first: loomio-backup settle"
-            )
+        restore_journal.refuse_unfinished(self._state.restore_journal, "no backup was made", BackupError)
 
     def _wait_for_clock(self) -> None:
         seconds = self._config.clock_wait_seconds

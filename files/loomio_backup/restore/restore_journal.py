@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loomio_backup import clock
 from loomio_backup.catalogue.catalogue import Lineage
-from loomio_backup.errors import RestoreError
+from loomio_backup.errors import AgentError, RestoreError
 from loomio_backup.progress import seconds_text
 from loomio_backup.state import write_private
 
@@ -123,6 +123,23 @@ class Journal(BaseModel):
     objects_fetched: int = 0
     bytes_fetched: int = 0
     phases: dict[str, float] = {}
+
+    @property
+    def half_done(self) -> bool:
+        """What is live is partly gone, or partly replaced."""
+        return self.state in ("clearing", "switching")
+
+
+def refuse_unfinished(
+    path: Path, what: str, error: type[AgentError] = RestoreError, *, also_start_due: bool = False
+) -> None:
+    """Raise `error` while what is live is only partly what a restore makes of it; `what` was not done."""
+    journal = load(path)
+    if journal is not None and (journal.half_done or (also_start_due and journal.start_due)):
+        raise error(
+            f"{what}: the restore of {journal.backup} was interrupted half-way, and has to be brought to its "
+            "end first. All backups are untouched. That happens by itself; or type: loomio-backup settle"
+        )
 
 
 def load(path: Path) -> Journal | None:

@@ -70,12 +70,7 @@ def run(config: Config, credentials: Credentials, older: str, wish: Wish, wait: 
 
 def _refuse_unfinished(state: StateDirectory) -> None:
     update_journal.refuse_unfinished(state, "nothing was restored")
-    journal = restore_journal.load(state.restore_journal)
-    if journal is not None and journal.state in ("switching", "clearing"):
-        raise RestoreError(
-            f"the restore of {journal.backup} was interrupted half-way. Nothing was changed. Finish "
-            "it first: loomio-backup settle"
-        )
+    restore_journal.refuse_unfinished(state.restore_journal, "nothing was restored")
 
 
 def _key(credentials: Credentials) -> bytes:

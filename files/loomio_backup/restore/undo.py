@@ -53,12 +53,7 @@ def run(config: Config, unattended: bool, leave_stopped: bool = False) -> int:
 
 def _refuse_unfinished(state: StateDirectory) -> None:
     update_journal.refuse_unfinished(state, "nothing was undone")
-    current = restore_journal.load(state.restore_journal)
-    if current is not None and current.state in ("switching", "clearing"):
-        raise RestoreError(
-            f"the restore of {current.backup} was interrupted half-way, and can only be finished. Type: "
-            "loomio-backup settle; then the same again"
-        )
+    restore_journal.refuse_unfinished(state.restore_journal, "nothing was undone")
 
 
 def _last(state: StateDirectory) -> Journal:

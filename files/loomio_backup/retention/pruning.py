@@ -47,7 +47,7 @@ def run(settings: Config, credentials: Credentials, wish: Wish) -> int:
     with aside, state.locked("prune", wish.wait), Catalogue(state.catalogue) as catalogue:
         id_ = catalogue.begin_run("prune")
         try:
-            _refuse_half_restored(state)
+            restore_journal.refuse_unfinished(state.restore_journal, "nothing was removed", RetentionError)
             if settings.clock_wait_seconds:
                 clock.wait_synchronised(settings.clock_wait_seconds)
             reports = _prune(settings, credentials, state, catalogue, wish)
@@ -72,15 +72,6 @@ def _prune(
         _resume(catalogue, reader, stores, tell)
     only = None if wish.store is None else [wish.store]
     return Pruner(settings, credentials, state, catalogue, reader, tell).prune(stores, only, wish.dry_run)
-
-
-def _refuse_half_restored(state: StateDirectory) -> None:
-    journal = restore_journal.load(state.restore_journal)
-    if journal is not None and journal.state in ("switching", "clearing"):
-        raise RetentionError(
-            f"nothing was removed: the restore of {journal.backup} was interrupted half-way. All backups are "
-            "untouched. Finish it first: loomio-backup settle"
-        )
 
 
 def _resume(

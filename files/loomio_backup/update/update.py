@@ -64,12 +64,9 @@ def run(config: Config, credentials: Credentials, wish: Wish) -> int:
 
 def _refuse_unfinished(state: StateDirectory) -> None:
     update_journal.refuse_unfinished(state, "nothing was updated")
-    restore = restore_journal.load(state.restore_journal)
-    if restore is not None and (restore.state in ("switching", "clearing") or restore.start_due):
-        raise UpdateError(
-            f"nothing was updated: the restore of {restore.backup} was interrupted half-way, and has to be "
-            "finished first. Type: loomio-backup settle; then the same again"
-        )
+    restore_journal.refuse_unfinished(
+        state.restore_journal, "nothing was updated", UpdateError, also_start_due=True
+    )
 
 
 class _Update:

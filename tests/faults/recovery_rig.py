@@ -75,21 +75,22 @@ class RecoveryRig:
         """As the function of that name."""
         return interrupted(self.operator, triggers, strike)
 
-    def cut_power(self) -> None:
-        """Power goes and comes again."""
+    def cut_power(self) -> bool:
+        """Power goes and comes again. Always true: it struck."""
         docker("kill", self.pi.name)
         docker("start", self.pi.name)
         up = ("systemctl", "is-active", "-q", "ssh.service")
         wait_until(lambda: self.pi.succeeds(*up), "the Pi is up again", 120)
+        return True
 
     def await_half_made_database(self) -> None:
         """The database server's first start has begun, and goes on."""
         made = f"/var/lib/docker/volumes/{_PROJECT}_db-data/_data/PG_VERSION"
         self.pi.run("timeout", "300", "sh", "-c", f"until test -e {made}; do sleep 0.02; done")
 
-    def kill_agent(self) -> None:
-        """SIGKILL for whatever the agent is doing."""
-        self.pi.succeeds("pkill", "-KILL", "-f", "bin/loomio-backup")
+    def kill_agent(self) -> bool:
+        """SIGKILL for whatever the agent is doing; whether it did anything."""
+        return self.pi.succeeds("pkill", "-KILL", "-f", "bin/loomio-backup")
 
     def timers_are_on(self) -> bool:
         """Whether backups are made by themselves."""
@@ -127,17 +128,7 @@ def interrupted(
     """Start a recovery; as soon as it prints one of these, `strike`. Returns which it was (None: none came),
     the exit code, and all that was printed.
     """
-    process = subprocess.Popen(
-        ["loomio-pi", "deploy", "disaster_recovery", *arguments],
-        cwd=REPOSITORY,
-        env=operator.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    process = _started(operator, *arguments)
     struck, lines = None, []
     # It must not hang for ever on a Pi that is gone; the exit code then tells that it did.
     limit = threading.Timer(_PATIENCE, lambda: kill(process))
@@ -156,6 +147,51 @@ def interrupted(
         limit.cancel()
         kill(process)
     return struck, code, "".join(lines)
+
+
+def interrupted_after(
+    operator: Operator,
+    seconds: float,
+    strike: Callable[[subprocess.Popen[str]], bool],
+) -> tuple[list[str] | None, int, str]:
+    """Start a recovery, and `strike` after so many seconds. Returns the lines that it had printed by then
+    (None: it had come to its end, or there was nothing to strike), the exit code, and all that was printed.
+    """
+    process, struck = _started(operator), None
+    lines: list[str] = []
+
+    def read() -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            lines.extend(process.stderr)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            before = list(lines)
+            struck = before if strike(process) else None
+        code = process.wait(_PATIENCE)
+    finally:
+        kill(process)
+        reader.join()
+    return struck, code, "".join(lines)
+
+
+def _started(operator: Operator, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["loomio-pi", "deploy", "disaster_recovery", *arguments],
+        cwd=REPOSITORY,
+        env=operator.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
 
 
 def kill(process: subprocess.Popen[str]) -> None:

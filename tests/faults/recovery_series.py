@@ -7,6 +7,7 @@ has to live with all that those left behind. At the end everything is as at the 
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 from loomio_backup.progress import Ticker
 
-from .recovery_rig import RecoveryRig, Strike, kill, moment
+from .recovery_rig import RecoveryRig, Strike, interrupted_after, kill, moment
 from .store_faults import FAULTS
 
 OPERATOR, POWER, AGENT = "the operator's pyinfra is killed", "the Pi's power is cut", "the agent is killed"
@@ -110,6 +111,42 @@ class RecoverySeries:
         self._rig.wipe()
         self._chain(AGENT, _RESTORE, strike)
 
+    def at_moments(self, count: int) -> Recoveries:
+        """At so many random moments, in one way after the other. One that gets to its end all the same is
+        compared, and the next begins with nothing again.
+        """
+        rig, ticker = self._rig, Ticker("random moments of a recovery")
+        self._ends_equal("nothing")
+        rig.wipe()
+        began = time.monotonic()
+        self._ends_equal("nothing, with packages and images there")
+        usual = time.monotonic() - began
+        rig.wipe()
+        for way in itertools.cycle((OPERATOR, POWER, AGENT)):
+            struck = self.tally.struck.total()
+            ticker.tick(f"{struck} of {count}", struck / count)
+            if struck == count:
+                break
+            self._at_moment(way, rig.random.uniform(0, usual))
+        self._ends_equal("the last of them")
+        return self.tally
+
+    def _at_moment(self, way: str, seconds: float) -> None:
+        rig, where = self._rig, f"{way} after {seconds:.2f} s"
+        strikes = {OPERATOR: _dies, POWER: lambda _: rig.cut_power(), AGENT: lambda _: rig.kill_agent()}
+        before, code, output = interrupted_after(rig.operator, seconds, strikes[way])
+        assert "Traceback" not in output, f"{where}: {output[-6000:]}"
+        if before is not None:
+            came = [phase for line in before for text, phase in PHASES.items() if text in line]
+            self.tally.struck[way, came[-1] if came else "start"] += 1
+            if not self._is_behind("Verify what was recovered", output):
+                assert not rig.timers_are_on(), f"{where}: the timers are on before the end"
+        else:
+            assert code == 0, f"nothing was struck: {output[-6000:]}"
+        if code == 0:
+            self._is_equal(where)
+            rig.wipe()
+
     def _chain(self, way: str, phases: dict[str, str], strike: Strike) -> None:
         rig, left, ticker, began = self._rig, list(phases), Ticker(way), time.monotonic()
         while left:
@@ -171,9 +208,17 @@ class RecoverySeries:
             )
             drive.clear_faults()
         assert done.code == 0 or rig.timers_are_on(), f"{after}: {done.output[-6000:]}\n{rig.journal()}"
-        found = rig.differences()
+        self._is_equal(after)
+
+    def _is_equal(self, after: str) -> None:
+        found = self._rig.differences()
         assert not found, f"{after}: {found[:20]}"
         self.tally.compared += 1
+
+
+def _dies(process: subprocess.Popen[str]) -> bool:
+    kill(process)
+    return True
 
 
 def run_series(rig: RecoveryRig) -> Recoveries:

@@ -133,6 +133,21 @@ def recoveries(root: Path) -> list[Table]:
     ]
 
 
+def recovery_moments(root: Path, count: int = 50) -> list[Table]:
+    """Disaster recoveries that are interrupted at random moments."""
+    with recovery_rig(root, seed=63) as made:
+        tally = recovery_series.RecoverySeries(made).at_moments(count)
+    ways = (recovery_series.OPERATOR, recovery_series.POWER, recovery_series.AGENT)
+    rows: list[list[object]] = [
+        [phase, *(tally.struck[way, phase] or "" for way in ways)]
+        for phase in ("start", *recovery_series.PHASES.values())
+        if any(tally.struck[way, phase] for way in ways)
+    ]
+    rows.append(["all", *(sum(n for (way, _), n in tally.struck.items() if way == one) for one in ways)])
+    ends: list[list[object]] = [["ended equal to the source", tally.compared]]
+    return [Table(["phase", *ways], rows), Table(["afterwards", "times"], ends)]
+
+
 _RECOVERIES = (
     "Each column is one chain: every interrupted run is followed by the next, which gets a phase further; an "
     "empty cell is a phase that the Pi had gone through by itself after the interruption before."
@@ -307,6 +322,9 @@ SERIES: dict[str, Series] = {
         "and has begun nothing.",
         recoveries,
         alone=True,
+    ),
+    "moments-recoveries": Series(
+        "The same after interruptions at 50 random moments of a recovery.", recovery_moments
     ),
     "drive-restores": Series(
         "Whatever Drive or the network does, a restore ends equal to the backup, or with one sentence and "

@@ -13,7 +13,7 @@ from loomio_backup.backup.bundle import Bundle
 from loomio_backup.backup.fifo import FifoReader, FifoWriter, Running, make_fifo
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
-from loomio_backup.database import database_access, postgres
+from loomio_backup.database import database_access, postgres, statistics
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Role
 from loomio_backup.database.psql import Session, SqlError, identifier, literal, session
 from loomio_backup.docker import WORK, Helper
@@ -25,8 +25,8 @@ from loomio_backup.streams import BLOCK, Sink, write_all
 _Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
 
-# Every table and index is a transaction of its own, and an SD card takes its time to confirm each. What
-# follows (ANALYZE) is confirmed as ever, and with it all that came before.
+# Every table and index is a transaction of its own, and an SD card takes its time to confirm each. What is
+# written at the end of statistics.gather is confirmed, and with it all that came before.
 RESTORE = f"""
 {{
   PGOPTIONS="-c synchronous_commit=off" pg_restore --exit-on-error --no-password -d "$1"
@@ -243,7 +243,7 @@ def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
                 f"{found.get(table)} rows instead of {expected.get(table)}."
             )
         # Without statistics the first visitors would wait for bad query plans.
-        sql.execute("ANALYZE")
+        statistics.gather(sql)
 
 
 class _Stoppable:

@@ -17,7 +17,7 @@ from loomio_backup.access import open_stores
 from loomio_backup.catalogue.catalogue import Catalogue
 from loomio_backup.config import Config
 from loomio_backup.credentials import LEGACY_PASSPHRASE, Credentials
-from loomio_backup.database import database_helper, people, postgres
+from loomio_backup.database import database_helper, people, postgres, statistics
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, first_live_table
 from loomio_backup.database.psql import session
 from loomio_backup.docker import WORK, Helper
@@ -238,7 +238,7 @@ def _prepare(
             names = postgres.table_names(sql)
             journal.rows = sum(postgres.count_rows(sql, name) for name in names)
             journal.tables = len(names)
-            sql.execute("ANALYZE")
+            statistics.gather(sql)
         if not journal.rows:
             raise RestoreError(f"{path.name} holds no rows at all. Nothing live was changed.")
         journal.phases["database"] = watch.lap("database")

@@ -146,7 +146,7 @@ def wait_healthy(
             latest[:] = answer.unhealthy(services or None) if answer else ["Docker"]
             return not latest
 
-        if wait_until(healthy, seconds=seconds):
+        if wait_until(healthy, seconds=seconds, every=0.5):
             return True
         return complain(
             host,

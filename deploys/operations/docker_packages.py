@@ -11,7 +11,7 @@ from pyinfra.facts.deb import DebPackages
 
 from deploys.facts.docker import STOPPED, DockerPackagesFact
 
-from .packages import APT
+from .packages import APT, UPDATE
 from .reasons import because
 
 #: Containers that run are stopped before the engine changes places or kinds, because they would live on
@@ -37,7 +37,6 @@ if test -e {STOPPED}; then
   rm -f {STOPPED}
 fi
 """
-# Downloaded first: a line that breaks off must not leave the app stopped.
 _SWITCH = """
 set -e
 stop() { :
@@ -47,7 +46,7 @@ start() { :
 %START%
 }
 %CHECK%
-%APT% install --download-only %WHAT%
+%DOWNLOAD%
 trap 'status=$?; test $status = 0 || start || true; exit $status' EXIT
 stop
 %APT% install %WHAT%
@@ -96,11 +95,14 @@ def docker_packages(
         because("containers that an earlier run stopped have not been started again")
     if loose and not (missing or differing):
         because(f"not held back by apt: {', '.join(loose)}")
-    yield StringCommand(f"{APT} update")
+    # A version that is asked for may have come out a minute ago.
+    yield StringCommand(f"{APT} update" if version else UPDATE)
     engine_changes = bool(surplus or differing or state.interrupted)
     wanted = [*names, *(f"{name}-" for name in surplus)]
     values = {
         "CHECK": _check(versioned[0], version) if version else "",
+        # First: a line that breaks off must not leave the app stopped.
+        "DOWNLOAD": "%APT% install --download-only %WHAT%" if engine_changes else "",
         "STOP": STOP if engine_changes else "",
         "START": START if engine_changes else "",
         "HOLD": f"apt-mark hold {' '.join(versioned)} > /dev/null" if version else "",

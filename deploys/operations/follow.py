@@ -32,8 +32,8 @@ else
   tries=0
   while queued && ! started; do
     tries=$((tries + 1))
-    test $tries -ne 5 || echo "%WHAT% waits for its turn."
-    sleep 1
+    test $tries -ne 25 || echo "%WHAT% waits for its turn."
+    sleep 0.2
   done
   if ! started; then
     echo "%UNIT% could not be started: something that it needs does not run."
@@ -46,7 +46,7 @@ rm -f %CURSOR%
 news() {
   journalctl --quiet --output=cat --no-pager --cursor-file=%CURSOR% "_SYSTEMD_INVOCATION_ID=$invocation"
 }
-while running; do news; sleep 1; done
+while running; do news; sleep 0.5; done
 journalctl --sync 2>/dev/null
 news
 rm -f %CURSOR%

@@ -15,11 +15,11 @@ APT = (
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 )
 
-# Lists that an earlier step has just refreshed will do, unless a source has come since.
-_UPDATE = (
+# Lists that an earlier step has just refreshed will do, unless a source or its key has come since.
+UPDATE = (
     "stamp=/run/loomio-apt-updated; "
     'test -n "$(find $stamp -mmin -15 2>/dev/null)" && '
-    'test -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer $stamp 2>/dev/null)" || '
+    'test -z "$(cd /etc/apt; find sources.list sources.list.d keyrings -newer $stamp 2>/dev/null)" || '
     f"{{ {APT} update && touch $stamp; }}"
 )
 
@@ -33,5 +33,5 @@ def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         host.noop(f"installed: {', '.join(names)}")
         return
     because(f"not installed: {', '.join(missing)}")
-    yield StringCommand(_UPDATE)
+    yield StringCommand(UPDATE)
     yield StringCommand(f"{APT} install --no-install-recommends {' '.join(missing)}")

@@ -53,6 +53,7 @@ stop
 start
 %HOLD%
 """
+_UNIT = "loomio-docker-install.service"
 _CHECK = """
 there=$(apt-cache madison %FIRST% | awk '{print $3}')
 if ! echo "$there" | grep -qE '^([0-9]+:)?%VERSION%([-+~]|$)'; then
@@ -113,6 +114,29 @@ def docker_packages(
     for name, value in values.items():
         script = script.replace(f"%{name}%", value)
     yield StringCommand(script)
+
+
+@operation()
+def docker_begun(
+    names: tuple[str, ...], others: tuple[str, ...], images: tuple[str, ...]
+) -> Generator[StringCommand, None, None]:
+    """Begin to install the packages in the background where there are none of Docker yet, neither `names` nor
+    `others`, and then to pull images. `docker_packages` waits for apt, and does it itself should this fail.
+    """
+    installed = host.get_fact(DebPackages)
+    if there := [name for name in (*names, *others) if name in installed]:
+        host.noop(f"installed: {', '.join(there)}")
+        return
+    because("it takes a while, and needs nothing of what comes next")
+    pulls = [f"docker pull --quiet {shlex.quote(image)}" for image in images]
+    install = f"{APT} install --no-install-recommends {' '.join(names)}"
+    script = "; ".join(("set -e", UPDATE, install, "systemctl start docker.service", *pulls))
+    yield StringCommand(
+        # One that an interrupted run has begun goes on.
+        f'test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating || '
+        f"systemd-run --quiet --collect --no-block --unit={_UNIT} --property=Type=oneshot "
+        f"--property=TimeoutStartSec=3600 sh -c {shlex.quote(script)}"
+    )
 
 
 def is_version(installed: str, wanted: str) -> bool:

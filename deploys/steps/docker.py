@@ -9,7 +9,7 @@ from pyinfra.operations import files, systemd
 
 from deploys.operations.config_file import config_file
 from deploys.operations.docker_config import docker_config
-from deploys.operations.docker_packages import docker_packages
+from deploys.operations.docker_packages import docker_begun, docker_packages
 from deploys.operations.docker_place import docker_place
 from deploys.operations.images import images_exist
 from deploys.steps.paths import COMPOSE_RECORD
@@ -32,6 +32,33 @@ UBUNTU_URL = "https://download.docker.com/linux/ubuntu"
 @deploy("Docker")
 def install(target: Target) -> None:
     """Install the engine, with its configuration in place before its first start."""
+    _declare(target)
+    _install(target)
+
+
+@deploy("Docker")
+def begin(target: Target) -> None:
+    """The same, but where there is no engine yet, its packages and the images that are needed whichever
+    version of the app it will be come in the background; `finish` waits for them.
+    """
+    _declare(target)
+    settings, images = target.settings.docker, target.settings.stack.images
+    if settings.version is None:
+        docker_begun(
+            name="Begin to install Docker, and to fetch PostgreSQL and Redis",
+            names=packages_of(settings),
+            others=DEBIAN_PACKAGES if settings.source == "docker" else DOCKER_PACKAGES,
+            images=(images.postgres, images.redis),
+        )
+
+
+@deploy("Docker")
+def finish(target: Target) -> None:
+    """What `begin` began, or could not begin, is done when this is."""
+    _install(target)
+
+
+def _declare(target: Target) -> None:
     settings = target.settings.docker
     if settings.data:
         docker_place(
@@ -47,6 +74,10 @@ def install(target: Target) -> None:
         content=preferences(settings),
         apply="true" if settings.version else UNHOLD,
     )
+
+
+def _install(target: Target) -> None:
+    settings = target.settings.docker
     docker_packages(
         name="Install Docker's packages",
         names=packages_of(settings),

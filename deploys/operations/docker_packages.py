@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
@@ -11,7 +11,7 @@ from pyinfra.facts.deb import DebPackages
 
 from deploys.facts.docker import STOPPED, DockerPackagesFact
 
-from .packages import APT, UPDATE
+from .packages import APT, UPDATE, install
 from .reasons import because
 
 #: Containers that run are stopped before the engine changes places or kinds, because they would live on
@@ -49,7 +49,7 @@ start() { :
 %DOWNLOAD%
 trap 'status=$?; test $status = 0 || start || true; exit $status' EXIT
 stop
-%APT% install %WHAT%
+%INSTALL%
 start
 %HOLD%
 """
@@ -99,16 +99,16 @@ def docker_packages(
     # A version that is asked for may have come out a minute ago.
     yield StringCommand(f"{APT} update" if version else UPDATE)
     engine_changes = bool(surplus or differing or state.interrupted)
-    wanted = [*names, *(f"{name}-" for name in surplus)]
+    wanted = " ".join([*names, *(f"{name}-" for name in surplus)])
+    what = f"--allow-downgrades --allow-change-held-packages {wanted}"
     values = {
         "CHECK": _check(versioned[0], version) if version else "",
         # First: a line that breaks off must not leave the app stopped.
-        "DOWNLOAD": "%APT% install --download-only %WHAT%" if engine_changes else "",
+        "DOWNLOAD": install(f"--download-only {what}") if engine_changes else "",
         "STOP": STOP if engine_changes else "",
         "START": START if engine_changes else "",
         "HOLD": f"apt-mark hold {' '.join(versioned)} > /dev/null" if version else "",
-        "WHAT": f"--no-install-recommends --allow-downgrades --allow-change-held-packages {' '.join(wanted)}",
-        "APT": APT,
+        "INSTALL": install(what),
     }
     script = _SWITCH
     for name, value in values.items():
@@ -118,10 +118,11 @@ def docker_packages(
 
 @operation()
 def docker_begun(
-    names: tuple[str, ...], others: tuple[str, ...], images: tuple[str, ...]
+    names: tuple[str, ...], others: tuple[str, ...], more: Sequence[str], images: tuple[str, ...]
 ) -> Generator[StringCommand, None, None]:
     """Begin to install the packages in the background where there are none of Docker yet, neither `names` nor
-    `others`, and then to pull images. `docker_packages` waits for apt, and does it itself should this fail.
+    `others`, with `more` beside them, and then to pull images. `docker_packages` waits for apt, and does it
+    itself should this fail.
     """
     installed = host.get_fact(DebPackages)
     if there := [name for name in (*names, *others) if name in installed]:
@@ -129,8 +130,8 @@ def docker_begun(
         return
     because("it takes a while, and needs nothing of what comes next")
     pulls = [f"docker pull --quiet {shlex.quote(image)}" for image in images]
-    install = f"{APT} install --no-install-recommends {' '.join(names)}"
-    script = "; ".join(("set -e", UPDATE, install, "systemctl start docker.service", *pulls))
+    installed_now = install(" ".join((*names, *more)))
+    script = "; ".join(("set -e", UPDATE, installed_now, "systemctl start docker.service", *pulls))
     yield StringCommand(
         # One that an interrupted run has begun goes on.
         f'test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating || '

@@ -1,6 +1,6 @@
 """Install Debian packages, refreshing apt's lists only when something is missing."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
@@ -23,9 +23,18 @@ UPDATE = (
     f"{{ {APT} update && touch $stamp; }}"
 )
 
+# A power cut in the middle of dpkg's work leaves it to be finished, and until then apt does nothing.
+_FINISHED = "dpkg --configure -a --force-confdef --force-confold"
+
+
+def install(what: str) -> str:
+    """The shell command that installs `what` (packages, and options for that), once dpkg is able to."""
+    command = f"{APT} install --no-install-recommends {what}"
+    return f"{command} || {{ {_FINISHED}; {command}; }}"
+
 
 @operation()
-def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+def packages(names: Sequence[str]) -> Generator[StringCommand, None, None]:
     """Make sure that these packages are installed, in whatever version; recommendations stay out."""
     installed = host.get_fact(DebPackages)
     missing = [name for name in names if name not in installed]
@@ -34,4 +43,4 @@ def packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         return
     because(f"not installed: {', '.join(missing)}")
     yield StringCommand(UPDATE)
-    yield StringCommand(f"{APT} install --no-install-recommends {' '.join(missing)}")
+    yield StringCommand(install(" ".join(missing)))

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pyinfra.api.deploy import deploy
@@ -37,9 +38,9 @@ def install(target: Target) -> None:
 
 
 @deploy("Docker")
-def begin(target: Target) -> None:
-    """The same, but where there is no engine yet, its packages and the images that are needed whichever
-    version of the app it will be come in the background; `finish` waits for them.
+def begin(target: Target, more: Sequence[str]) -> None:
+    """The same, but where there is no engine yet, its packages (and `more`) and the images that are needed
+    whichever version of the app it will be come in the background; `finish` waits for the packages.
     """
     _declare(target)
     settings, images = target.settings.docker, target.settings.stack.images
@@ -48,6 +49,7 @@ def begin(target: Target) -> None:
             name="Begin to install Docker, and to fetch PostgreSQL and Redis",
             names=packages_of(settings),
             others=DEBIAN_PACKAGES if settings.source == "docker" else DOCKER_PACKAGES,
+            more=more,
             images=(images.postgres, images.redis),
         )
 

@@ -13,6 +13,8 @@ from deploys.steps.templates import render
 from inventories.system_settings import Firewall, Journal, SystemSettings
 
 NEEDED = ("ca-certificates", "git", "python3", "python3-venv")
+#: It comes with a timer of its own.
+UNHURRIED = ("unattended-upgrades",)
 JOURNAL = "/etc/systemd/journald.conf.d/90-loomio-pi.conf"
 UPGRADES = "/etc/apt/apt.conf.d/52loomio-pi"
 #: Sorted after other people's, because the last ExecStart= counts.
@@ -21,14 +23,19 @@ LOCK = f"{AGENT_STATE}/lock"
 
 
 @deploy("System")
-def prepare(target: Target) -> None:
-    """Bring the Pi into the state that everything else builds on. May restart it once (memory)."""
+def prepare(target: Target, *, patient: bool = True) -> None:
+    """Bring the Pi into the state that everything else builds on. May restart it once (memory). Unless
+    `patient`, packages that nothing of it waits for are left to `complete`.
+    """
     settings = target.settings.system
     if seconds := settings.wait_for_cloud_init_seconds:
         system.first_start_finished(name="Wait until the card has set itself up", seconds=seconds)
     if seconds := settings.wait_for_clock_seconds:
         system.clock_right(name="Wait for the right time", seconds=seconds)
-    packages(name="Install git, Python and certificates", names=packages_of(settings))
+    packages(
+        name="Install git, Python and certificates",
+        names=[name for name in packages_of(settings) if patient or name not in UNHURRIED],
+    )
     _identity(target)
     config_file(
         name="Limit the journal",
@@ -45,6 +52,12 @@ def prepare(target: Target) -> None:
     )
     _upgrades(settings)
     _reach(settings)
+
+
+@deploy("System")
+def complete(target: Target) -> None:
+    """Install what `prepare` has left."""
+    packages(name="Install what has time", names=packages_of(target.settings.system))
 
 
 def _identity(target: Target) -> None:

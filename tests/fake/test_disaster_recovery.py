@@ -28,6 +28,7 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
         "Docker | Begin to install Docker, and to fetch PostgreSQL and Redis",
         "Agent | Write the agent's configuration",
         "Stack | Write the stack's .env",
+        "Schedule | Bring the units",
         "Schedule | Write loomio-restore.service",
         "Schedule | Enable loomio-restore-settle.path",
         "Docker | Install Docker's packages",

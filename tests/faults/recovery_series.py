@@ -32,7 +32,7 @@ PHASES = {
     "Docker | Begin to install Docker": "packages",
     "Agent | Write the credential identity": "credentials",
     "Stack | Clone the stack's repository": "clone",
-    "Schedule | Write loomio-restore.service": "units",
+    "Schedule | Bring the units": "units",
     "Docker | Install Docker's packages": "engine",
     "Agent | Install the agent": "agent",
     _CHOOSE: "choose",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from inventories import prompt_ssh
 from inventories.passphrase import passphrase
 from inventories.secrets import check_apart, check_together, checked
 from inventories.secrets_file import decrypted, require, secrets_file
@@ -39,7 +40,12 @@ def declare() -> list[tuple[str, dict[str, Any]]]:
 
 
 def _ssh(host: Host) -> dict[str, Any]:
-    data: dict[str, Any] = {"ssh_hostname": host.address, "ssh_port": host.port, "ssh_user": host.user}
+    data: dict[str, Any] = {
+        "ssh_hostname": host.address,
+        "ssh_port": host.port,
+        "ssh_user": host.user,
+        "ssh_paramiko_connect_kwargs": {"transport_factory": prompt_ssh.transport},
+    }
     if host.ssh_key:
         data["ssh_key"] = str(host.ssh_key)
     if host.known_hosts:

@@ -23,12 +23,17 @@ def files_at_once(folder: str, contents: Mapping[str, str]) -> Generator[StringC
         host.noop(f"all are in {folder}")
         return
     because(f"not in {folder}: {', '.join(absent)}")
+    yield StringCommand(script(folder, absent))
+
+
+def script(folder: str, contents: Mapping[str, str]) -> str:
+    """The shell script that makes these files."""
     lines = ["set -e", "umask 022", f"cd {shlex.quote(folder)}"]
-    for name, content in absent.items():
+    for name, content in contents.items():
         file = shlex.quote(name)
         # Under its name it is there whole, or not at all.
         lines.append(f"printf %s {shlex.quote(content)} > {file}.new && mv -f {file}.new {file}")
-    yield StringCommand("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _names(folder: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploys.steps import agent_archive
+from deploys.steps import agent_archive, schedule
 from inventories.new_secrets import new_text
 from tests.unit.pull_bench import PiBackups
 
@@ -235,3 +235,25 @@ def test_a_folder_without_backups_is_refused(tmp_path: Path) -> None:
     done = ScriptedPi(tmp_path).deploy("disaster_recovery", "--dry", "--json", "--data", f"from={tmp_path}")
     assert done.code == 1
     assert "holds no whole backup that your key opens. Nothing was changed." in done.output
+
+
+def test_only_units_that_are_not_there_are_brought_in_one_go(tmp_path: Path) -> None:
+    units = list(schedule.TEMPLATES)
+    there = (r"ls -1 /etc/systemd/system", units)
+    done = ScriptedPi(tmp_path, answers=[there]).deploy("disaster_recovery")
+    assert "Schedule | Bring the units" in done.operations
+    assert "Schedule | Bring the units" not in done.planned
+    lacking = (there[0], units[:-1])
+    done = ScriptedPi(tmp_path, answers=[lacking]).deploy("disaster_recovery")
+    assert "Schedule | Bring the units" in done.planned
+
+
+def test_where_there_is_an_engine_nothing_of_it_is_begun_in_the_background(tmp_path: Path) -> None:
+    begun = "Docker | Begin to install Docker, and to fetch PostgreSQL and Redis"
+    done = ScriptedPi(tmp_path, answers=[(r"dpkg -l", ["ii  docker.io  26.1  all  words"])]).deploy(
+        "disaster_recovery"
+    )
+    assert begun in done.operations
+    assert begun not in done.planned
+    pinned = ScriptedPi(tmp_path, settings={"docker": {"version": "28.1.1"}}).deploy("disaster_recovery")
+    assert begun not in pinned.operations

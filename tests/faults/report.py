@@ -57,7 +57,7 @@ class Outcome:
 def commit() -> str:
     """The commit that is checked out, with a `+` when there are changes that it does not have."""
     head = _git("rev-parse", "--short=12", "HEAD")
-    return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    return head + ("+" if _git("status", "--porcelain", "--untracked-files=no", "--", ":!docs") else "")
 
 
 def machine() -> str:

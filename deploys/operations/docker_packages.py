@@ -54,6 +54,11 @@ start
 %HOLD%
 """
 _UNIT = "loomio-docker-install.service"
+# On a slow line this takes longer than apt waits for its locks.
+_BEGUN = (
+    f'while test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating && '
+    "! systemctl is-active --quiet docker.service; do sleep 0.5; done"
+)
 _CHECK = """
 there=$(apt-cache madison %FIRST% | awk '{print $3}')
 if ! echo "$there" | grep -qE '^([0-9]+:)?%VERSION%([-+~]|$)'; then
@@ -96,6 +101,7 @@ def docker_packages(
         because("containers that an earlier run stopped have not been started again")
     if loose and not (missing or differing):
         because(f"not held back by apt: {', '.join(loose)}")
+    yield StringCommand(_BEGUN)
     # A version that is asked for may have come out a minute ago.
     yield StringCommand(f"{APT} update" if version else UPDATE)
     engine_changes = bool(surplus or differing or state.interrupted)
@@ -121,8 +127,8 @@ def docker_begun(
     names: tuple[str, ...], others: tuple[str, ...], more: Sequence[str], images: tuple[str, ...]
 ) -> Generator[StringCommand, None, None]:
     """Begin to install the packages in the background where there are none of Docker yet, neither `names` nor
-    `others`, with `more` beside them, and then to pull images. `docker_packages` waits for apt, and does it
-    itself should this fail.
+    `others`, with `more` beside them, and then to pull images. `docker_packages` waits for the packages,
+    and installs them itself should this fail.
     """
     installed = host.get_fact(DebPackages)
     if there := [name for name in (*names, *others) if name in installed]:

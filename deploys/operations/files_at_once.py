@@ -28,11 +28,15 @@ def files_at_once(folder: str, contents: Mapping[str, str]) -> Generator[StringC
 
 def script(folder: str, contents: Mapping[str, str]) -> str:
     """The shell script that makes these files."""
+    # Each on a line of its own: where the disk is full, `set -e` has to see it.
     lines = ["set -e", "umask 022", f"cd {shlex.quote(folder)}"]
-    for name, content in contents.items():
-        file = shlex.quote(name)
-        # Under its name it is there whole, or not at all.
-        lines.append(f"printf %s {shlex.quote(content)} > {file}.new && mv -f {file}.new {file}")
+    lines += [
+        f"printf %s {shlex.quote(content)} > {shlex.quote(f'{name}.new')}"
+        for name, content in contents.items()
+    ]
+    # Under its name a file is there whole, or not at all, also after a power cut.
+    lines.append("sync -f .")
+    lines += [f"mv -f {shlex.quote(f'{name}.new')} {shlex.quote(name)}" for name in contents]
     return "\n".join(lines)
 
 

@@ -53,7 +53,14 @@ def test_what_cannot_be_installed_is_a_failure(tmp_path: Path, first: str) -> No
 
 def test_many_files_at_once(tmp_path: Path) -> None:
     contents = {"a.service": "one 'quoted' %s \\n $HOME\nline\n", "b@.service": "", "c.timer": "no newline"}
-    os.umask(os.umask(0o077))
     subprocess.run(["sh", "-c", files_at_once.script(str(tmp_path), contents)], check=True)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == contents
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+
+
+def test_of_many_files_one_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "a.service.new").mkdir()
+    contents = {"a.service": "one", "b.service": "two"}
+    done = subprocess.run(["sh", "-c", files_at_once.script(str(tmp_path), contents)], check=False)
+    assert done.returncode != 0
+    assert not (tmp_path / "b.service").exists()

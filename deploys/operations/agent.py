@@ -12,6 +12,7 @@ from pyinfra.context import host
 
 from deploys.facts.agent import CONTENTS, AgentVersions, AgentVersionsFact, ProbeDueFact
 
+from .packages import WAIT_FIRST
 from .reasons import because
 from .run import own_arguments
 
@@ -89,7 +90,7 @@ def agent_build_begun(root: str, version: str, archive: bytes) -> Generator[Pyin
     name = f"agent-{version}-begun"
     uploaded = host.get_temp_filename(name, temp_directory=arguments.get("_temp_dir"))
     yield FileUploadCommand(io.BytesIO(archive), uploaded, _sudo=False)
-    script = _build(root, version, uploaded, "") + f"rm -f {uploaded}\n"
+    script = _build(root, version, uploaded, WAIT_FIRST) + f"rm -f {uploaded}\n"
     yield StringCommand(
         f"mkdir -p {root}; "
         # One that an interrupted run has begun goes on.

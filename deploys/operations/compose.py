@@ -1,8 +1,9 @@
 """Docker Compose, asked first: where all is as declared, these operations do nothing and count as nothing."""
 
 import shlex
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import PurePosixPath
+from typing import Any
 
 from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
@@ -62,7 +63,7 @@ def compose_up(
     if found is not None and found.is_up(services or None):
         host.noop("every container is as declared")
         return
-    because(_difference(found, services))
+    because(difference(found, services))
     selection = " ".join(services) or "--remove-orphans"
     yield StringCommand(
         f"cd {shlex.quote(directory)} && docker compose --progress plain --ansi never "
@@ -72,8 +73,14 @@ def compose_up(
         return
     for service in found.surplus() if found else ():
         # To Compose the service of a profile that is off is no orphan.
-        yield StringCommand(_removal(project, service))
-    arguments = own_arguments(host)
+        yield StringCommand(removal(project, service))
+    yield FunctionCommand(keep(directory, project, record, own_arguments(host)), (), {})
+
+
+def keep(
+    directory: str, project: str, record: str, arguments: dict[str, Any]
+) -> Callable[[State, Host], bool]:
+    """What writes down, after all was brought up, what it was brought up from."""
 
     def keep(state: State, host: Host) -> bool:
         now: ComposeState | None = host.get_fact(
@@ -86,16 +93,18 @@ def compose_up(
         done, _output = host.run_shell_command(StringCommand(script), **arguments)
         return done
 
-    yield FunctionCommand(keep, (), {})
+    return keep
 
 
-def _removal(project: str, service: str) -> str:
+def removal(project: str, service: str) -> str:
+    """The shell command that stops and removes the containers of a service."""
     labels = f"--filter label=com.docker.compose.project={project} --filter label=com.docker.compose.service="
     containers = f"$(docker ps --all --quiet {labels}{shlex.quote(service)})"
     return f'for container in {containers}; do docker stop "$container" && docker rm "$container"; done'
 
 
-def _difference(found: ComposeState | None, services: tuple[str, ...]) -> str:
+def difference(found: ComposeState | None, services: tuple[str, ...]) -> str:
+    """Why there is something to bring up."""
     if found is None:
         return "Docker does not run, or the stack is not there"
     absent = found.absent(services or None)

@@ -11,7 +11,7 @@ from pyinfra.facts.deb import DebPackages
 
 from deploys.facts.docker import STOPPED, DockerPackagesFact
 
-from .packages import APT, UPDATE, install
+from .packages import APT, DONE, FIRST, UNIT, UPDATE, WAIT, install, unless_there
 from .reasons import because
 
 #: Containers that run are stopped before the engine changes places or kinds, because they would live on
@@ -53,12 +53,6 @@ stop
 start
 %HOLD%
 """
-_UNIT = "loomio-docker-install.service"
-# On a slow line this takes longer than apt waits for its locks.
-_BEGUN = (
-    f'while test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating && '
-    "! systemctl is-active --quiet docker.service; do sleep 0.5; done"
-)
 _CHECK = """
 there=$(apt-cache madison %FIRST% | awk '{print $3}')
 if ! echo "$there" | grep -qE '^([0-9]+:)?%VERSION%([-+~]|$)'; then
@@ -101,12 +95,16 @@ def docker_packages(
         because("containers that an earlier run stopped have not been started again")
     if loose and not (missing or differing):
         because(f"not held back by apt: {', '.join(loose)}")
-    yield StringCommand(_BEGUN)
-    # A version that is asked for may have come out a minute ago.
-    yield StringCommand(f"{APT} update" if version else UPDATE)
+    # They may be on their way.
+    yield StringCommand(WAIT)
     engine_changes = bool(surplus or differing or state.interrupted)
     wanted = " ".join([*names, *(f"{name}-" for name in surplus)])
     what = f"--allow-downgrades --allow-change-held-packages {wanted}"
+    if not (engine_changes or version):
+        yield StringCommand(unless_there(names, f"{{ {UPDATE}; }} && {{ {install(what)}; }}"))
+        return
+    # A version that is asked for may have come out a minute ago.
+    yield StringCommand(f"{APT} update" if version else UPDATE)
     values = {
         "CHECK": _check(versioned[0], version) if version else "",
         # First: a line that breaks off must not leave the app stopped.
@@ -123,26 +121,41 @@ def docker_packages(
 
 
 @operation()
-def docker_begun(
-    names: tuple[str, ...], others: tuple[str, ...], more: Sequence[str], images: tuple[str, ...]
+def first_begun(
+    names: tuple[str, ...],
+    others: tuple[str, ...],
+    first: Sequence[str],
+    more: Sequence[str],
+    images: tuple[str, ...],
 ) -> Generator[StringCommand, None, None]:
-    """Begin to install the packages in the background where there are none of Docker yet, neither `names` nor
-    `others`, with `more` beside them, and then to pull images. `docker_packages` waits for the packages,
-    and installs them itself should this fail.
+    """Where there is no Docker yet, neither `names` nor `others`: begin to install packages in the
+    background, `first` and then all the rest in one go, `more` and `names` (or none of these, where they
+    are to be chosen with care); and then to pull images. `packages` and `docker_packages` wait for it, and
+    install themselves what it did not.
     """
     installed = host.get_fact(DebPackages)
     if there := [name for name in (*names, *others) if name in installed]:
         host.noop(f"installed: {', '.join(there)}")
         return
-    because("it takes a while, and needs nothing of what comes next")
-    pulls = [f"docker pull --quiet {shlex.quote(image)}" for image in images]
-    installed_now = install(" ".join((*names, *more)))
-    script = "; ".join(("set -e", UPDATE, installed_now, "systemctl start docker.service", *pulls))
+    because("it takes a while, and most of what comes next needs nothing of it")
+    pulls = [f"docker pull --quiet {shlex.quote(image)} &" for image in images]
+    steps = (
+        "set -e",
+        f"rm -f {FIRST} {DONE}",
+        UPDATE,
+        install(" ".join(first)),
+        f"touch {FIRST}",
+        # Again, should a list have needed certificates that were not there.
+        UPDATE,
+        install(" ".join((*more, *names))),
+        f"touch {DONE}",
+        *(["systemctl start docker.service", f"{' '.join(pulls)} wait"] if images else []),
+    )
     yield StringCommand(
         # One that an interrupted run has begun goes on.
-        f'test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating || '
-        f"systemd-run --quiet --collect --no-block --unit={_UNIT} --property=Type=oneshot "
-        f"--property=TimeoutStartSec=3600 sh -c {shlex.quote(script)}"
+        f'test "$(systemctl show --property=ActiveState --value {UNIT})" = activating || '
+        f"systemd-run --quiet --collect --no-block --unit={UNIT} --property=Type=oneshot "
+        f"--property=TimeoutStartSec=3600 sh -c {shlex.quote('; '.join(steps))}"
     )
 
 

@@ -1,5 +1,6 @@
 """Install Debian packages, refreshing apt's lists only when something is missing."""
 
+import shlex
 from collections.abc import Generator, Sequence
 
 from pyinfra.api.command import StringCommand
@@ -33,6 +34,26 @@ def install(what: str) -> str:
     return f"{command} || {{ {_FINISHED}; {command}; }}"
 
 
+UNIT = "loomio-packages.service"
+"""Installs packages in the background: `first_begun` of docker_packages.py."""
+FIRST, DONE = "/run/loomio-packages-first", "/run/loomio-packages-installed"
+"""There once that unit has installed what other work waits for, and all packages; what it does after that
+needs no waiting.
+"""
+# On a slow line it takes longer than apt waits for its locks.
+_WAIT = (
+    f'while test "$(systemctl show --property=ActiveState --value {UNIT})" = activating && '
+    "! test -e %s; do sleep 0.2; done"
+)
+WAIT_FIRST, WAIT = _WAIT % FIRST, _WAIT % DONE
+
+
+def unless_there(names: Sequence[str], otherwise: str) -> str:
+    """The shell command that does `otherwise` unless all these packages are there by now."""
+    status = f"dpkg-query -W -f '${{db:Status-Status}}\\n' {' '.join(map(shlex.quote, names))} 2>/dev/null"
+    return f'test "$({status} | grep -cx installed)" = {len(names)} || {{ {otherwise}; }}'
+
+
 @operation()
 def packages(names: Sequence[str]) -> Generator[StringCommand, None, None]:
     """Make sure that these packages are installed, in whatever version; recommendations stay out."""
@@ -42,5 +63,7 @@ def packages(names: Sequence[str]) -> Generator[StringCommand, None, None]:
         host.noop(f"installed: {', '.join(names)}")
         return
     because(f"not installed: {', '.join(missing)}")
-    yield StringCommand(UPDATE)
-    yield StringCommand(install(" ".join(missing)))
+    # They may be on their way.
+    yield StringCommand(WAIT)
+    needed = install(" ".join(missing))
+    yield StringCommand(unless_there(missing, f"{{ {UPDATE}; }} && {{ {needed}; }}"))

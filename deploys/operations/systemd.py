@@ -53,12 +53,17 @@ def restarted_if_running(unit: str) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def unit_active(unit: str) -> Generator[StringCommand, None, None]:
-    """Make a timer or path unit run now and after every boot."""
-    found = host.get_fact(UnitsFact, units=(unit,)).get(unit)
-    if found and found.active == "active" and found.enabled == "enabled":
-        host.noop(f"{unit} is enabled and active")
+def units_active(units: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """Make timers or path units run now and after every boot, all in one go."""
+    found = host.get_fact(UnitsFact, units=units)
+    states = {unit: found.get(unit) for unit in units}
+    on = {name for name, one in states.items() if one and (one.active, one.enabled) == ("active", "enabled")}
+    off = [name for name in units if name not in on]
+    for name in off:
+        one = states[name]
+        state = f"{one.active}, {one.enabled or 'unknown to systemd'}" if one else "not there"
+        because(f"{name} is {state}")
+    if off:
+        yield StringCommand(f"systemctl enable --now {' '.join(off)}")
     else:
-        state = f"{found.active}, {found.enabled or 'unknown to systemd'}" if found else "not there"
-        because(f"{unit} is {state}")
-        yield StringCommand(f"systemctl enable --now {unit}")
+        host.noop(f"enabled and active: {', '.join(units)}")

@@ -10,7 +10,7 @@ from pyinfra.operations import files, systemd
 
 from deploys.operations.config_file import config_file
 from deploys.operations.docker_config import docker_config
-from deploys.operations.docker_packages import docker_begun, docker_packages
+from deploys.operations.docker_packages import docker_packages, first_begun
 from deploys.operations.docker_place import docker_place
 from deploys.operations.images import images_exist
 from deploys.steps.paths import COMPOSE_RECORD
@@ -38,20 +38,22 @@ def install(target: Target) -> None:
 
 
 @deploy("Docker")
-def begin(target: Target, more: Sequence[str]) -> None:
-    """The same, but where there is no engine yet, its packages (and `more`) and the images that are needed
-    whichever version of the app it will be come in the background; `finish` waits for the packages.
+def begin(target: Target, first: Sequence[str], more: Sequence[str]) -> None:
+    """The same, but where there is no engine yet, packages (`first`, then `more` and Docker's) and the images
+    that are needed whichever version of the app it will be come in the background; `finish` waits for the
+    packages. An engine of a certain version is left to `finish`.
     """
     _declare(target)
     settings, images = target.settings.docker, target.settings.stack.images
-    if settings.version is None:
-        docker_begun(
-            name="Begin to install Docker, and to fetch PostgreSQL and Redis",
-            names=packages_of(settings),
-            others=DEBIAN_PACKAGES if settings.source == "docker" else DOCKER_PACKAGES,
-            more=more,
-            images=(images.postgres, images.redis),
-        )
+    pinned = settings.version is not None
+    first_begun(
+        name="Begin to install Docker, and to fetch PostgreSQL and Redis",
+        names=() if pinned else packages_of(settings),
+        others=(*DEBIAN_PACKAGES, *DOCKER_PACKAGES),
+        first=first,
+        more=more,
+        images=() if pinned else (images.postgres, images.redis),
+    )
 
 
 @deploy("Docker")

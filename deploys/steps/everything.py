@@ -10,6 +10,7 @@ def declare(target: Target) -> None:
     """Declare every part of the Pi. Raises nothing but what a part's own preparation raises, and asks the Pi
     nothing: each operation does that when its turn comes.
     """
+    system.wait(target=target)
     system.prepare(target=target)
     docker.install(target=target)
     stack_access.place(target=target)

@@ -8,7 +8,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
 from deploys.operations.files_at_once import files_at_once
-from deploys.operations.systemd import unit_active, units_loaded
+from deploys.operations.systemd import units_active, units_loaded
 from deploys.steps import agent_config, cron
 from deploys.steps.paths import (
     AGENT_COMMAND,
@@ -104,7 +104,7 @@ def place(target: Target) -> None:
             create_remote_dir=False,
         )
     units_loaded(name="Make systemd read the units", units=LOADED)
-    unit_active(name=f"Enable {SETTLE_PATH}", unit=SETTLE_PATH)
+    units_active(name=f"Enable {SETTLE_PATH}", units=(SETTLE_PATH,))
 
 
 def contents(target: Target) -> dict[str, str]:
@@ -240,5 +240,6 @@ def enable() -> None:
     """Start the timers, now and at every boot: the last step of a setup and of a recovery. That of the
     backups comes last: a recovery that is run again takes it for the sign that all is done.
     """
-    for timer in (*(one for one in TIMERS if one != BACKUP_TIMER), BACKUP_TIMER):
-        unit_active(name=f"Enable {timer}", unit=timer)
+    others = tuple(timer for timer in TIMERS if timer != BACKUP_TIMER)
+    units_active(name="Enable the timers but for that of the backups", units=others)
+    units_active(name=f"Enable {BACKUP_TIMER}", units=(BACKUP_TIMER,))

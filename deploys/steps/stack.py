@@ -4,6 +4,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.operations import files
 
 from deploys.operations.compose import compose_pull, compose_up, pull_begun, wait_healthy
+from deploys.operations.compose_start import compose_started
 from deploys.operations.database import database_begun, database_made
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.secret_file import secret_file
@@ -65,8 +66,10 @@ def fetch(target: Target) -> None:
 
 
 @deploy("Stack")
-def start(target: Target, services: tuple[str, ...] = ()) -> None:
-    """Start all services, or only the given ones, and wait until they are healthy."""
+def start(target: Target, services: tuple[str, ...] = (), *, promptly: bool = False) -> None:
+    """Start all services, or only the given ones, and wait until they are healthy. `promptly`: where every
+    second counts, and nothing runs yet that could notice the difference.
+    """
     what = ", ".join(services) or "every service"
     directory, layout = target.settings.stack.directory, target.settings.stack.layout
     project = layout.project
@@ -77,20 +80,21 @@ def start(target: Target, services: tuple[str, ...] = ()) -> None:
         volume=layout.volume(layout.database_volume),
         marker=DATABASE_BEGUN,
     )
-    compose_up(
+    (compose_started if promptly else compose_up)(
         name=f"Start {what}",
         directory=directory,
         project=project,
         record=COMPOSE_RECORD,
         services=services,
     )
-    wait_healthy(
-        name=f"Wait until healthy: {what}",
-        directory=directory,
-        project=project,
-        record=COMPOSE_RECORD,
-        services=services,
-    )
+    if not promptly:
+        wait_healthy(
+            name=f"Wait until healthy: {what}",
+            directory=directory,
+            project=project,
+            record=COMPOSE_RECORD,
+            services=services,
+        )
     database_made(
         name="Look whether the database lets the app in",
         project=project,

@@ -8,7 +8,7 @@ from pyinfra.api.state import State
 from pyinfra.operations import files, python
 
 from deploys.operations.secret_file import secret_file
-from deploys.operations.systemd import unit_active, units_gone, units_loaded
+from deploys.operations.systemd import units_active, units_gone, units_loaded
 from deploys.steps import hourly, version
 from deploys.steps.choice import Choice
 from deploys.steps.paths import HOURLY_TIMER, TUNNEL_TOKEN
@@ -63,4 +63,4 @@ def _chores(target: Target) -> None:
             create_remote_dir=False,
         )
     units_loaded(name="Make systemd read Loomio's hourly chores", units=hourly.UNITS)
-    unit_active(name=f"Enable {HOURLY_TIMER}", unit=HOURLY_TIMER)
+    units_active(name=f"Enable {HOURLY_TIMER}", units=(HOURLY_TIMER,))

@@ -12,9 +12,9 @@ from deploys.steps.preflight import Target
 from deploys.steps.templates import render
 from inventories.system_settings import Firewall, Journal, SystemSettings
 
-NEEDED = ("ca-certificates", "git", "python3", "python3-venv")
-#: It comes with a timer of its own.
-UNHURRIED = ("unattended-upgrades",)
+#: What the agent is built with.
+FIRST = ("ca-certificates", "python3", "python3-venv")
+NEEDED = (*FIRST, "git")
 JOURNAL = "/etc/systemd/journald.conf.d/90-loomio-pi.conf"
 UPGRADES = "/etc/apt/apt.conf.d/52loomio-pi"
 #: Sorted after other people's, because the last ExecStart= counts.
@@ -23,19 +23,20 @@ LOCK = f"{AGENT_STATE}/lock"
 
 
 @deploy("System")
-def prepare(target: Target, *, patient: bool = True) -> None:
-    """Bring the Pi into the state that everything else builds on. May restart it once (memory). Unless
-    `patient`, packages that nothing of it waits for are left to `complete`.
-    """
+def wait(target: Target) -> None:
+    """Wait until the Pi has finished its first start and knows the time: certificates need that."""
     settings = target.settings.system
     if seconds := settings.wait_for_cloud_init_seconds:
         system.first_start_finished(name="Wait until the card has set itself up", seconds=seconds)
     if seconds := settings.wait_for_clock_seconds:
         system.clock_right(name="Wait for the right time", seconds=seconds)
-    packages(
-        name="Install git, Python and certificates",
-        names=[name for name in packages_of(settings) if patient or name not in UNHURRIED],
-    )
+
+
+@deploy("System")
+def prepare(target: Target) -> None:
+    """Bring the Pi into the state that everything else builds on. May restart it once (memory)."""
+    settings = target.settings.system
+    packages(name="Install git, Python and certificates", names=packages_of(settings))
     _identity(target)
     config_file(
         name="Limit the journal",
@@ -52,12 +53,6 @@ def prepare(target: Target, *, patient: bool = True) -> None:
     )
     _upgrades(settings)
     _reach(settings)
-
-
-@deploy("System")
-def complete(target: Target) -> None:
-    """Install what `prepare` has left."""
-    packages(name="Install what has time", names=packages_of(target.settings.system))
 
 
 def _identity(target: Target) -> None:

@@ -9,5 +9,6 @@ from deploys.steps import docker, preflight, system
 target = preflight.look(host)
 for problem in preflight.problems(target):
     raise RuntimeError(problem)
+system.wait(target=target)
 system.prepare(target=target)
 docker.install(target=target)

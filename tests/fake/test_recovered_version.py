@@ -67,7 +67,7 @@ def test_what_is_passed_over_old_or_gone_is_said_before_the_restore(tmp_path: Pa
 
 def test_without_an_answer_the_restore_has_the_last_word(tmp_path: Path) -> None:
     sentence = "loomio-backup: there is no backup to come back from. Nothing was changed."
-    end: Answer = (r"up --detach", {"success": False, "stderr": "as far as this test goes"})
+    end: Answer = (r"up --no-start", {"success": False, "stderr": "as far as this test goes"})
     none: Answer = (r"loomio-backup candidate", {"success": False, "stderr": sentence})
     output = recover(tmp_path, none, end).output
     assert "] there is no backup to come back from. Nothing was changed." in output

@@ -73,10 +73,7 @@ PLAN = [
     "Schedule | Write loomio-restore-settle.path",
     "Schedule | Make systemd read the units",
     "Schedule | Enable loomio-restore-settle.path",
-    "Schedule | Enable loomio-backup-prune.timer",
-    "Schedule | Enable loomio-backup-watch.timer",
-    "Schedule | Enable loomio-backup-verify.timer",
-    "Schedule | Enable loomio-backup-verify-sample.timer",
+    "Schedule | Enable the timers but for that of the backups",
     "Schedule | Enable loomio-backup.timer",
 ]
 PASSWORD = {"hosts": {"loomio": {"sudo_password": "open sesame"}}}
@@ -142,7 +139,7 @@ def test_debians_packages_without_dockers_repository(tmp_path: Path) -> None:
         ),
         (
             (r"systemctl show --property=Id", unit_lines(timer="inactive", which="-watch")),
-            ["Schedule | Enable loomio-backup-watch.timer"],
+            ["Schedule | Enable the timers but for that of the backups"],
         ),
         ((r"stat -c .*loomio-backup\.timer", ""), ["Schedule | Write loomio-backup.timer"]),
         ((r"loomio-backup probe --due", ["local"]), ["Agent | Try out the stores: local"]),

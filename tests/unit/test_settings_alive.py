@@ -214,8 +214,9 @@ def declared(target: Target) -> list[object]:
                 if isinstance(thing, ModuleType):
                     for inner in [one for one in vars(thing) if hasattr(getattr(thing, one), "_inner")]:
                         patch.setattr(thing, inner, recorder(recorded, f"{thing.__name__}.{inner}"))
-                elif hasattr(thing, "_inner") and name not in ("prepare", "install", "check_images"):
+                elif hasattr(thing, "_inner") and name not in ("wait", "prepare", "install", "check_images"):
                     patch.setattr(module, name, recorder(recorded, name))
+        system.wait._inner(target=target)
         system.prepare._inner(target=target)
         docker.install._inner(target=target)
         docker.check_images._inner(target=target)

@@ -8,6 +8,7 @@ Every query returns JSON, so that no name, however odd, can be misread.
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ from loomio_backup.errors import SourceError
 from loomio_backup.progress import Ticker
 
 MAINTENANCE_DATABASE = "postgres"
+_AT_ONCE = 100
+"""Tables that one statement names."""
 BOOKKEEPING = r"schema_migrations|ar_internal_metadata|solid_\w+"
 """Tables (a regular expression) of the schema public that an app fills which was merely started, so they are
 no data: Rails' own two, and those of its queue, in which each worker is entered.
@@ -27,7 +30,7 @@ no data: Rails' own two, and those of its queue, in which each worker is entered
 # What an application keeps its data in: no system schemas, no temporary tables, nothing that an extension
 # owns (pg_dump leaves that to CREATE EXTENSION).
 _TABLES = """
-SELECT to_json(format('%I.%I', n.nspname, c.relname))
+SELECT to_json({what})
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ({kinds}) AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp_)'
@@ -97,9 +100,21 @@ class DatabaseProperties:
         return cls(**{**document, **nested})
 
 
+_NAME = "format('%I.%I', n.nspname, c.relname)"
+_WITH_COLUMNS = f"""{_NAME} || (
+  SELECT ' (' || string_agg(format('%I', attname), ', ') || ')' FROM pg_catalog.pg_attribute
+  WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)"""
+
+
 def table_names(session: Session, kinds: str = "'r'") -> list[str]:
-    """Quoted `schema.table` of every user table: 'r' ordinary, 'p' partitioned (its rows are its parts')."""
-    return [str(name) for name in session.rows(_TABLES.format(kinds=kinds))]
+    """Quoted `schema.table` of every user table: 'r' ordinary, 'p' partitioned (its rows are its parts)."""
+    return [str(name) for name in session.rows(_TABLES.format(what=_NAME, kinds=kinds))]
+
+
+def tables_with_columns(session: Session, kinds: str) -> list[str]:
+    """The same with the columns of each, as `schema.table (column, …)`; a table without any is left out."""
+    found = session.rows(_TABLES.format(what=_WITH_COLUMNS, kinds=kinds))
+    return [str(name) for name in found if name is not None]
 
 
 def lockable_names(session: Session) -> list[str]:
@@ -110,6 +125,16 @@ def lockable_names(session: Session) -> list[str]:
 def count_rows(session: Session, table: str) -> int:
     """Rows of one table (a name as `table_names` gives it)."""
     return int(session.value(f"SELECT to_json(count(*)) FROM {table}"))
+
+
+def count_all(session: Session, tables: Sequence[str]) -> dict[str, int]:
+    """Rows of each of these tables."""
+    found: dict[str, int] = {}
+    # One question for each of hundreds of tables would be mostly journeys to the server and back.
+    for some in (tables[start : start + _AT_ONCE] for start in range(0, len(tables), _AT_ONCE)):
+        counts = (f"SELECT json_build_array({literal(table)}, count(*)) FROM {table}" for table in some)
+        found.update(session.rows(" UNION ALL ".join(counts)))
+    return found
 
 
 def is_bookkeeping(table: str) -> bool:

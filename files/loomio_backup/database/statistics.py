@@ -1,18 +1,15 @@
 """What PostgreSQL's planner has to know about the rows of a database that has just been filled."""
 
 from loomio_backup.database import postgres
-from loomio_backup.database.psql import Session, literal
+from loomio_backup.database.psql import Session
 
 # Some three hundred rows of each table: a thirtieth of the usual work, and enough for plans that do. Every
 # table is a transaction of its own, which an SD card takes its time to confirm.
 _SKETCH = "SET default_statistics_target = 1; SET synchronous_commit = off"
 _CONFIRMED = "RESET default_statistics_target; RESET synchronous_commit; ANALYZE pg_catalog.pg_class"
 """Ends with something written that waits until it, and all that came before, is on the disk."""
-_COLUMNS = """
-SELECT to_json(string_agg(format('%I', attname), ', '))
-FROM pg_catalog.pg_attribute
-WHERE attrelid = {table}::regclass AND attnum > 0 AND NOT attisdropped
-"""
+_AT_ONCE = 100
+"""Tables that one statement names: a transaction each all the same."""
 
 
 def gather(sql: Session) -> None:
@@ -29,9 +26,9 @@ def gather(sql: Session) -> None:
     for table in postgres.table_names(sql, "'p'"):
         sql.execute(f"ANALYZE {table}")
     sql.execute(_SKETCH)
-    for table in postgres.table_names(sql, "'r', 'm'"):
-        # Of one whose columns are named, PostgreSQL goes on counting what is not analyzed yet
-        # (do_analyze_rel in commands/analyze.c), so that autovacuum sees that there is work.
-        if columns := sql.value(_COLUMNS.format(table=literal(table))):
-            sql.execute(f"ANALYZE {table} ({columns})")
+    # Of one whose columns are named, PostgreSQL goes on counting what is not analyzed yet
+    # (do_analyze_rel in commands/analyze.c), so that autovacuum sees that there is work.
+    tables = postgres.tables_with_columns(sql, "'r', 'm'")
+    for start in range(0, len(tables), _AT_ONCE):
+        sql.execute(f"ANALYZE {', '.join(tables[start : start + _AT_ONCE])}")
     sql.execute(_CONFIRMED)

@@ -232,7 +232,7 @@ def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
     expected = manifest.database.tables
     with session(helper, new) as sql:
         names = postgres.table_names(sql)
-        found = {table: postgres.count_rows(sql, table) for table in names}
+        found = postgres.count_all(sql, names)
         differing = sorted(
             table for table in expected.keys() | found.keys() if expected.get(table) != found.get(table)
         )

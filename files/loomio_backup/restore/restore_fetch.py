@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from loomio_backup.catalogue.manifest import ObjectEntry
-from loomio_backup.catalogue.objects import hash_file, read_object
+from loomio_backup.catalogue.objects import read_object, sha256_of
 from loomio_backup.encryption.crypto import Identity
 from loomio_backup.errors import DamagedObject, RestoreError, StoreDamaged, StoreError, StoreNotFound
 from loomio_backup.progress import Ticker, bytes_text, say
@@ -70,7 +70,7 @@ class Fetcher:
             self._end_when_told()
             try:
                 path = store.source_path(entry.name) or self._fetch(store, entry, fetched)
-                size, sha256, _ = hash_file(path)
+                size, sha256 = sha256_of(path)
             except (StoreNotFound, StoreDamaged, FileNotFoundError) as error:
                 damaged.append(str(error))
                 say(f"{store.kind}: {error}")

@@ -236,7 +236,7 @@ def _prepare(
         journal.snapshot_at = moment_of(path, look.latest_activity, journal.started_at)
         with session(helper, journal.new) as sql:
             names = postgres.table_names(sql)
-            journal.rows = sum(postgres.count_rows(sql, name) for name in names)
+            journal.rows = sum(postgres.count_all(sql, names).values())
             journal.tables = len(names)
             statistics.gather(sql)
         if not journal.rows:

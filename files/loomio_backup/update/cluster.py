@@ -97,7 +97,7 @@ def _take_over(database: str, old: Helper, new: Helper) -> None:
     counts = []
     for helper in (old, new):
         with session(helper, database) as sql:
-            counts.append({table: postgres.count_rows(sql, table) for table in postgres.table_names(sql)})
+            counts.append(postgres.count_all(sql, postgres.table_names(sql)))
     if counts[0] != counts[1]:
         raise UpdateError(
             f"PostgreSQL {after} holds other rows than {before}, so it was not put in its place."

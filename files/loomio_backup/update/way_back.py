@@ -85,7 +85,7 @@ def _compare(helper: Helper, catalogue: Catalogue, journal: Journal) -> tuple[li
         return [], None
     expected = manifest.database.tables
     with session(helper, journal.live) as sql:
-        found = {table: postgres.count_rows(sql, table) for table in postgres.table_names(sql)}
+        found = postgres.count_all(sql, postgres.table_names(sql))
     differing = sorted(
         name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
     )

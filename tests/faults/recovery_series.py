@@ -31,9 +31,9 @@ _RESTORE = {
 PHASES = {
     "Docker | Begin to install Docker": "packages",
     "Agent | Write the credential identity": "credentials",
-    "Stack | Clone the stack's repository": "clone",
     "Schedule | Bring the units": "units",
     "Docker | Install Docker's packages": "engine",
+    "Stack | Clone the stack's repository": "clone",
     "Agent | Install the agent": "agent",
     _CHOOSE: "choose",
     "Stack | Fetch the images": "images",

@@ -15,7 +15,7 @@ from loomio_backup.catalogue.objects import hash_file
 from loomio_backup.errors import StoreDamaged, StoreFull, StoreNotFound
 from loomio_backup.progress import Ticker, bytes_text, say
 from loomio_backup.retention import pins
-from loomio_backup.state import sync_directory
+from loomio_backup.state import sync_directory, sync_file
 from loomio_backup.stores.base import StoredObject
 from loomio_backup.stores.local import LocalFolder
 
@@ -173,6 +173,7 @@ class Copy:
     # -- files -----------------------------------------------------------------------------------------------
 
     def _keep(self, name: str) -> None:
+        sync_file(self._incoming / name)
         (self._incoming / name).rename(self._directory / name)
         sync_directory(self._directory)
 

@@ -128,12 +128,18 @@ def _prepare_script(files: Files, id_: str, words: str) -> str:
     )
 
 
-def live_data_sentence(tables: int) -> str:
-    """What people read when a recovery would replace data."""
+def live_data_sentence(tables: int, recovered: str | None = None) -> str:
+    """What people read when a recovery would replace data; `recovered`: the backup that it came out of."""
     found = (
         "1 table of its database has rows" if tables == 1 else f"{tables} tables of its database have rows"
     )
+    # To whoever has not seen the end of a recovery, because their own machine gave up before it.
+    over = (
+        f"It came back from {recovered}, and its backups are on. Nothing is left for a recovery to do. "
+        if recovered
+        else ""
+    )
     return (
-        f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. Is this the right "
-        f"Pi? To replace its data with what is in the backup, say so: {REPLACE}"
+        f"This Pi holds data ({found}). Nothing was restored, and the data is untouched. {over}Is this the "
+        f"right Pi? To replace its data with what is in the backup, say so: {REPLACE}"
     )

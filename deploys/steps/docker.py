@@ -47,7 +47,9 @@ def begin(target: Target, first: Sequence[str], more: Sequence[str]) -> None:
     settings, images = target.settings.docker, target.settings.stack.images
     pinned = settings.version is not None
     first_begun(
-        name="Begin to install Docker, and to fetch PostgreSQL and Redis",
+        name="Begin to install packages"
+        if pinned
+        else "Begin to install Docker, and to fetch PostgreSQL and Redis",
         names=() if pinned else packages_of(settings),
         others=(*DEBIAN_PACKAGES, *DOCKER_PACKAGES),
         first=first,

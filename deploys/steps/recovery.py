@@ -72,7 +72,7 @@ def refuse_live_data(host: Host, target: Target) -> None:
         volume=layout.volume(layout.database_volume),
     )
     if live.state == "rows":
-        raise DeployError(f"{target.name}: {live_data_sentence(live.tables)}")
+        raise DeployError(f"{target.name}: {live_data_sentence(live.tables, situation.recovered)}")
     # Where the first start of the database was cut off there is a volume, and none of its data is anybody's.
     if live.unread and not host.get_fact(File, path=DATABASE_BEGUN):
         raise DeployError(
@@ -138,6 +138,13 @@ class Situation:
         """The data is back, but the timer, which is enabled last, is not on: the rest is to be done."""
         finished = self.state.result is not None and self.state.journal == "done"
         return finished and not (self.timer and self.timer.enabled == "enabled")
+
+    @property
+    def recovered(self) -> str | None:
+        """The backup that the data came out of, where nothing is left to be done after its restore."""
+        if self.state.journal != "done" or self.state.result is None or self.restored:
+            return None
+        return self.state.result.get("backup")
 
 
 def _situation(host: Host) -> Situation:

@@ -74,6 +74,7 @@ def test_live_data_is_refused_with_the_word_to_say(tmp_path: Path) -> None:
     assert "This Pi holds data (44 tables of its database have rows)" in done.output
     assert "To replace its data with what is in the backup, say so" in done.output
     assert "--data replace_live_data=yes" in done.output
+    assert "Nothing is left" not in done.output
 
 
 def test_a_database_that_cannot_be_asked_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -196,6 +197,7 @@ def test_after_a_whole_recovery_the_data_is_live_data_again(tmp_path: Path) -> N
     done = ConvergedPi(tmp_path, answers=answers).deploy("disaster_recovery")
     assert done.code == 1
     assert "This Pi holds data" in done.output
+    assert "its backups are on. Nothing is left for a recovery to do." in done.output
 
 
 def test_an_empty_database_is_no_obstacle(tmp_path: Path) -> None:
@@ -250,5 +252,9 @@ def test_where_there_is_an_engine_nothing_of_it_is_begun_in_the_background(tmp_p
     )
     assert begun in done.operations
     assert begun not in done.planned
+
+
+def test_an_engine_of_one_version_is_chosen_with_care_and_the_rest_comes_meanwhile(tmp_path: Path) -> None:
     pinned = ScriptedPi(tmp_path, settings={"docker": {"version": "28.1.1"}}).deploy("disaster_recovery")
-    assert begun not in pinned.operations
+    assert "Docker | Begin to install packages" in pinned.planned
+    assert not [name for name in pinned.operations if name.startswith("Docker | Begin to install Docker")]

@@ -152,8 +152,9 @@ class RecoverySeries:
         while left:
             text, code, output = rig.interrupted(left, strike)
             if text is None:
-                # All that was left is behind it: the last interruption had let it go on.
-                assert code == 0, f"after {way}: {output[-6000:]}"
+                # All that was left is behind it: the last interruption had let it go on, even to the end.
+                over = code == 1 and "Nothing is left for a recovery" in output and rig.timers_are_on()
+                assert code == 0 or over, f"after {way}: {output[-6000:]}"
                 break
             phase = phases[text]
             self.tally.struck[way, phase] += 1

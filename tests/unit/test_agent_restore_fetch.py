@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,15 @@ def test_what_is_told_to_end_in_the_middle_of_an_object_does(tmp_path: Path, ben
             pytest.fail("fetched")
         told.result()
     assert list(spool.iterdir()) == []
+
+
+def test_what_the_store_has_no_hash_of_is_read_again(
+    tmp_path: Path, bench: DriveBench, dump: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = bench.user_store()
+    stored = drive.put(NAME, dump.path, dump.digests)
+    monkeypatch.setattr(drive, "stat", lambda _: replace(stored, md5=None, sha256=None))
+    assert _fetch(tmp_path, dump, drive) == dump.content
+    bench.lab.fault("corrupt", times=None, match={"operation": "download"})
+    with pytest.raises(DamagedObject, match="is not what the manifest describes"):
+        _fetch(tmp_path, dump, drive)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +367,17 @@ store.get(stored, target)
 status = Path("/proc/self/status").read_text()
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1)) * 1024)
 """
+
+
+@pytest.mark.parametrize(("md5", "sha256"), [(False, True), (True, False), (True, True)])
+def test_whatever_hash_drive_knows_is_compared(
+    bench: DriveBench, store: DriveFolder, tmp_path: Path, md5: bool, sha256: bool
+) -> None:
+    made = sample(tmp_path, SIZE)
+    told = store.put("object", made.path, made.digests)
+    stored = replace(told, md5=told.md5 if md5 else None, sha256=told.sha256 if sha256 else None)
+    store.get(stored, tmp_path / "fetched")
+    bench.lab.fault("corrupt", times=None, match={"operation": "download"})
+    with pytest.raises(StoreDamaged, match="object"):
+        store.get(stored, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

@@ -16,7 +16,7 @@ from loomio_backup.catalogue.objects import read_object, sha256_of
 from loomio_backup.encryption.crypto import Identity
 from loomio_backup.errors import DamagedObject, RestoreError, StoreDamaged, StoreError, StoreNotFound
 from loomio_backup.progress import Ticker, bytes_text, say
-from loomio_backup.stores import Store
+from loomio_backup.stores import Store, StoredObject
 
 
 class Fetcher:
@@ -69,8 +69,7 @@ class Fetcher:
         for store in self.stores:
             self._end_when_told()
             try:
-                path = store.source_path(entry.name) or self._fetch(store, entry, fetched)
-                size, sha256 = sha256_of(path)
+                path, size, sha256 = self._from(store, entry, fetched)
             except (StoreNotFound, StoreDamaged, FileNotFoundError) as error:
                 damaged.append(str(error))
                 say(f"{store.kind}: {error}")
@@ -91,7 +90,15 @@ class Fetcher:
             )
         raise DamagedObject(f"{entry.name} cannot be had whole: {' '.join(damaged)}")
 
-    def _fetch(self, store: Store, entry: ObjectEntry, fetched: Path) -> Path:
+    def _from(self, store: Store, entry: ObjectEntry, fetched: Path) -> tuple[Path, int, str]:
+        path = store.source_path(entry.name)
+        if path is not None:
+            return path, *sha256_of(path)
+        came = self._fetch(store, entry, fetched)
+        # What the store says was compared on the way; where it keeps no SHA-256, the file has to be read.
+        return fetched, *((came.size, came.sha256) if came.sha256 else sha256_of(fetched))
+
+    def _fetch(self, store: Store, entry: ObjectEntry, fetched: Path) -> StoredObject:
         ticker = Ticker(f"{store.kind}: {entry.name}")
         total = entry.stored_size
 
@@ -99,8 +106,7 @@ class Fetcher:
             self._end_when_told()
             ticker.tick(f"{bytes_text(done)} of {bytes_text(total)}", done / max(1, total))
 
-        store.get(entry.name, fetched, progress=tell)
-        return fetched
+        return store.get(entry.name, fetched, progress=tell)
 
     def _end_when_told(self) -> None:
         if self._stop.is_set():

@@ -120,6 +120,9 @@ class Staging:
             os.fchown(descriptor, entry.uid, entry.gid)
             os.fchmod(descriptor, entry.mode)
             os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+            # On its way to the disk at once, and out of the memory that the database needs: all of it at the
+            # end would hold everything up.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         if digest.hexdigest() == entry.sha256:
             return True
         place.unlink()

@@ -131,7 +131,7 @@ class Store(Protocol):
         self, name_or_object: str | StoredObject, destination: Path, progress: Progress | None = None
     ) -> StoredObject:
         """Fetch into `destination` (mode 0600; appears only when complete and equal to what the store says it
-        holds).
+        holds: to `sha256` of what is returned, where the store keeps that). A power cut may take it away.
         """
 
     def list(self) -> Iterator[StoredObject]:

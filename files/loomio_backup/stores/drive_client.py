@@ -35,14 +35,14 @@ _Answer = TypeVar("_Answer")
 
 
 class _Incoming:
-    """A download on its way into the file `target`: how far it came, and its MD5 (hex)."""
+    """A download on its way into the file `target`: how far it came, and its hash (hex)."""
 
-    def __init__(self, target: BinaryIO, progress: Progress | None) -> None:
-        self._target, self._progress = target, progress
+    def __init__(self, target: BinaryIO, algorithm: str, progress: Progress | None) -> None:
+        self._target, self._algorithm, self._progress = target, algorithm, progress
         self.restart()
 
     def restart(self) -> None:
-        self.done, self._digest = 0, hashlib.md5(usedforsecurity=False)
+        self.done, self._digest = 0, hashlib.new(self._algorithm, usedforsecurity=False)
         self._target.seek(0)
         self._target.truncate()
 
@@ -59,7 +59,7 @@ class _Incoming:
             self._progress(self.done)
 
     @property
-    def md5(self) -> str:
+    def digest(self) -> str:
         return self._digest.hexdigest()
 
 
@@ -137,10 +137,20 @@ class DriveClient:
         return upload.run(what, Patience(self._backoff, what), progress, read)
 
     def download(
-        self, what: str, file_id: str, target: BinaryIO, size: int, progress: Progress | None
+        self,
+        what: str,
+        file_id: str,
+        target: BinaryIO,
+        size: int,
+        progress: Progress | None,
+        algorithm: str = "sha256",
     ) -> str:
-        """Stream a file into the empty `target`, going on where a connection broke; its MD5 (hex)."""
-        patience, incoming, furthest = Patience(self._backoff, what), _Incoming(target, progress), 0
+        """Stream a file into the empty `target`, going on where a connection broke; its hash (hex)."""
+        patience, incoming, furthest = (
+            Patience(self._backoff, what),
+            _Incoming(target, algorithm, progress),
+            0,
+        )
         while incoming.done < size:
             try:
                 with self._ask_for_content(file_id, incoming.done) as answer:
@@ -158,7 +168,7 @@ class DriveClient:
                 patience.failed(f"only {incoming.done} of {size} bytes came")
         if incoming.done > size:
             raise StoreDamaged(f"{what} failed: Drive sent more than {size} bytes. Nothing was kept.")
-        return incoming.md5
+        return incoming.digest
 
     def _ask_for_content(self, file_id: str, start: int) -> requests.Response:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})

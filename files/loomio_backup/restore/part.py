@@ -24,7 +24,7 @@ from loomio_backup.database import database_helper
 from loomio_backup.docker import WORK
 from loomio_backup.errors import DamagedObject, RestoreError
 from loomio_backup.progress import bytes_text, say
-from loomio_backup.restore import appearing, restore_database
+from loomio_backup.restore import appearing, restore_fed
 from loomio_backup.restore.restore_choice import Candidate, Wish, candidates, read_histories
 from loomio_backup.restore.restore_fetch import Fetcher
 from loomio_backup.state import StateDirectory
@@ -169,7 +169,7 @@ def _table(
         fetcher.file(entry) as path,
         appearing.new_file(destination) as out,
     ):
-        content = restore_database.fed(
+        content = restore_fed.fed(
             helper,
             _TABLE,
             schema,

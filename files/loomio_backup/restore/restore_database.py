@@ -1,41 +1,23 @@
 """The database comes back beside the live one: made, filled, counted. Nothing live is touched here."""
 
-import subprocess
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
 from loomio_backup.backup.bundle import Bundle
-from loomio_backup.backup.fifo import FifoReader, FifoWriter, Running, make_fifo
 from loomio_backup.catalogue.manifest import Manifest
 from loomio_backup.catalogue.objects import copy_object
 from loomio_backup.database import database_access, postgres, statistics
 from loomio_backup.database.postgres import MAINTENANCE_DATABASE, DatabaseProperties, Role
 from loomio_backup.database.psql import Session, SqlError, identifier, literal, session
-from loomio_backup.docker import WORK, Helper
+from loomio_backup.docker import Helper
 from loomio_backup.errors import DamagedObject, RestoreError
-from loomio_backup.progress import Ticker, bytes_text, say
+from loomio_backup.progress import say
+from loomio_backup.restore import restore_indexes
+from loomio_backup.restore.restore_fed import REST, ROWS, fed
 from loomio_backup.restore.restore_fetch import Fetcher
-from loomio_backup.streams import BLOCK, Sink, write_all
+from loomio_backup.streams import Sink
 
-_Result = TypeVar("_Result")
 NEW_PREFIX = "loomio_restore_"
-
-# Every table and index is a transaction of its own, and an SD card takes its time to confirm each. What is
-# written at the end of statistics.gather is confirmed, and with it all that came before.
-RESTORE = f"""
-{{
-  PGOPTIONS="-c synchronous_commit=off" pg_restore --exit-on-error --no-password -d "$1"
-  status=$?
-  test $status -ne 0 || cat >/dev/null
-  exit $status
-}} <{WORK}/restore
-"""
-"""Restores the file `restore` of the work directory into the database $1 (see `fed`)."""
 
 
 def has_tables(helper: Helper, database: str) -> bool:
@@ -148,84 +130,25 @@ def make_database(
 
 def _fill(helper: Helper, new: str, manifest: Manifest, fetcher: Fetcher, stop: threading.Event) -> None:
     entry = manifest.only("database")
+    failure = f"pg_restore could not restore {entry.name}"
+    beginning = b""
+
+    def feed(sink: Sink) -> tuple[int, str]:
+        nonlocal beginning
+        kept = restore_indexes.Beginning(_Stoppable(sink, stop))
+        content = copy_object(path, fetcher.identities, kept)
+        beginning = bytes(kept.kept)
+        return content
+
     with fetcher.file(entry) as path:
-        content = fed(
-            helper,
-            RESTORE,
-            new,
-            f"pg_restore could not restore {entry.name}",
-            lambda sink: copy_object(path, fetcher.identities, _Stoppable(sink, stop)),
-        )
+        content = fed(helper, ROWS, new, failure, feed)
         if content != (entry.plain_size, entry.plain_sha256):
             raise DamagedObject(f"{entry.name} holds something else than the manifest says.")
-
-
-def fed(
-    helper: Helper,
-    script: str,
-    argument: str,
-    failure: str,
-    feed: Callable[[Sink], _Result],
-    *more: str,
-    out: Sink | None = None,
-) -> _Result:
-    """Run a program (`argument` and `more` are its $1, $2 …) that reads what `feed` writes as the file
-    `restore` of its work directory. What it writes into the file `out` there goes to `out`, and to no disk.
-
-    Raises RestoreError, with `failure` and what the program said, unless it ends well.
-    """
-    with tempfile.TemporaryFile() as stderr:
-        fifo = make_fifo(helper.directory / "restore")
-        # Before the program starts, which would make a file of that name.
-        written = make_fifo(helper.directory / "out")
-        process = helper.start(script, argument, *more, stdout=subprocess.DEVNULL, stderr=stderr)
-
-        def running() -> bool:
-            return process.poll() is None
-
-        writer = FifoWriter(fifo, running)
-        result: _Result | None = None
-        with _drained(written, out, running):
-            try:
-                result = feed(_Counted(writer))
-            except BrokenPipeError:
-                pass  # Its exit status and what it said are the reason.
-            finally:
-                writer.close()
-                status = process.wait()
-                fifo.unlink()
-        if result is None or status != 0:
-            stderr.seek(0)
-            said = stderr.read().decode(errors="replace").strip()
-            raise RestoreError(
-                f"{failure} (exit status {status}): {said or 'it said nothing'}. "
-                "The live database was not touched."
-            )
-        return result
-
-
-@contextmanager
-def _drained(written: Path, out: Sink | None, running: Running) -> Iterator[None]:
-    """Meanwhile, what a program writes into the FIFO goes to `out`, if there is one; all of it is there when
-    the block has ended. Whatever `out` raises is raised then, and the program gets a broken pipe.
-    """
-
-    def drain(sink: Sink) -> None:
-        reader = FifoReader(written, running)
-        try:
-            while block := reader.read(BLOCK):
-                write_all(sink, block)
-        finally:
-            reader.close()
-
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            draining = pool.submit(drain, out) if out is not None else None
-            yield
-            if draining is not None:
-                draining.result()
-    finally:
-        written.unlink()
+        say("database: the rows are there, their indexes are being made")
+        if restore_indexes.holds_contents(helper, beginning):
+            restore_indexes.build(helper, new, beginning)
+        else:
+            fed(helper, REST, new, failure, feed)
 
 
 def _compare(helper: Helper, new: str, manifest: Manifest) -> None:
@@ -257,15 +180,3 @@ class _Stoppable:
         if self._stop.is_set():
             raise BrokenPipeError("the restore was told to end")
         return self._sink.write(data)
-
-
-class _Counted:
-    def __init__(self, writer: FifoWriter) -> None:
-        self._writer = writer
-        self._ticker = Ticker("database")
-        self._bytes = 0
-
-    def write(self, data: "bytes | memoryview", /) -> int:
-        self._bytes += self._writer.write(data)
-        self._ticker.tick(f"{bytes_text(self._bytes)} restored")
-        return len(data)

@@ -26,6 +26,7 @@ from loomio_backup.errors import DamagedObject, RestoreError, StoreError
 from loomio_backup.progress import Stopwatch, Ticker, bytes_text, say
 from loomio_backup.restore import (
     restore_database,
+    restore_fed,
     restore_journal,
     restore_safety,
     restore_switch,
@@ -231,7 +232,7 @@ def _prepare(
                 fernet.decrypt(source, sink, key, path.name)
             return True
 
-        restore_database.fed(helper, _RESTORE, journal.new, f"psql could not restore {path.name}", feed)
+        restore_fed.fed(helper, _RESTORE, journal.new, f"psql could not restore {path.name}", feed)
         look = people.look(helper, journal.new)
         journal.snapshot_at = moment_of(path, look.latest_activity, journal.started_at)
         with session(helper, journal.new) as sql:

@@ -22,7 +22,7 @@ from loomio_backup.drill import drill_bench
 from loomio_backup.drill.drill_bench import Place
 from loomio_backup.errors import UpdateError
 from loomio_backup.progress import say
-from loomio_backup.restore import restore_database, restore_switch
+from loomio_backup.restore import restore_database, restore_fed, restore_switch
 from loomio_backup.restore.keeping import Kept
 from loomio_backup.state import StateDirectory, sync_directory
 from loomio_backup.streams import Sink
@@ -125,8 +125,8 @@ def _pipe(database: str, old: Helper, new: Helper) -> None:
             return passed
 
         try:
-            restore_database.fed(
-                new, restore_database.RESTORE, database, "the new PostgreSQL could not take the dump in", feed
+            restore_fed.fed(
+                new, restore_fed.RESTORE, database, "the new PostgreSQL could not take the dump in", feed
             )
         finally:
             reader.close()

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from inventories.validation import SettingsError
+from inventories.variables import PASSPHRASE_VARIABLE
 
-VARIABLE = "LOOMIO_PI_PASSPHRASE_FILE"
 SHORTEST = 10
 """Characters that a new passphrase must have: it guards every key and password of the Pi."""
 
@@ -19,8 +19,8 @@ def passphrase(file: str, secrets: Path | None = None) -> str:
 
     `secrets` is where that file is: what the keyring remembers, it remembers for a place.
     """
-    if path := os.environ.get(VARIABLE):
-        return _from_file(Path(path), VARIABLE)
+    if path := os.environ.get(PASSPHRASE_VARIABLE):
+        return _from_file(Path(path), PASSPHRASE_VARIABLE)
     if secrets is not None:
         # Slow to import, and not needed by those who name a file.
         from inventories import system_keyring
@@ -32,8 +32,8 @@ def passphrase(file: str, secrets: Path | None = None) -> str:
 
 def new_passphrase(file: str) -> str:
     """A passphrase for a new secrets file: long enough, and typed twice."""
-    path = os.environ.get(VARIABLE)
-    return chosen_passphrase(file, Path(path) if path else None, VARIABLE)
+    path = os.environ.get(PASSPHRASE_VARIABLE)
+    return chosen_passphrase(file, Path(path) if path else None, PASSPHRASE_VARIABLE)
 
 
 def chosen_passphrase(file: str, path: Path | None, named_in: str) -> str:
@@ -79,7 +79,7 @@ def _typed(prompt: str, file: str) -> str:
     if not sys.stdin.isatty():
         raise SettingsError(
             f"The passphrase of {file} is needed. Run this on a terminal to type it, "
-            f"or name a file that holds it in {VARIABLE} (mode 0600)."
+            f"or name a file that holds it in {PASSPHRASE_VARIABLE} (mode 0600)."
         )
     try:
         text = getpass.getpass(prompt)

@@ -21,11 +21,10 @@ from inventories.stack_settings import HostKeys, Images, Layout, Parts
 from inventories.system_settings import DockerData, Size, SystemSettings
 from inventories.update_settings import UpdateSettings
 from inventories.validation import Document, KeyPath, SettingsError, dotted, model_of, parsed
+from inventories.variables import HOST_VARIABLE, SETTINGS_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_FILE = ROOT / "inventories" / "pi.yml"
-VARIABLE = "LOOMIO_PI_SETTINGS"
-HOST_VARIABLE = "LOOMIO_PI_HOST"
 #: Where values are text as it stands there.
 _AS_WRITTEN: list[KeyPath] = [
     ("stack", "environment"),
@@ -237,7 +236,7 @@ class Settings(Group):
 
 def settings_file() -> Path:
     """The settings file to use."""
-    return Path(os.environ.get(VARIABLE) or DEFAULT_FILE).absolute()
+    return Path(os.environ.get(SETTINGS_VARIABLE) or DEFAULT_FILE).absolute()
 
 
 def load_settings(path: Path, name: str | None = None) -> Settings:
@@ -275,7 +274,7 @@ def load_every(path: Path) -> dict[str, Settings]:
     except FileNotFoundError:
         raise SettingsError(
             f"The settings file {shown} is not there. Copy inventories/pi.example.yml to it and fill it in "
-            f"(loomio-pi init does that with you), or name another file in {VARIABLE}."
+            f"(loomio-pi init does that with you), or name another file in {SETTINGS_VARIABLE}."
         ) from None
     except OSError as error:
         raise SettingsError(f"The settings file {shown} cannot be read: {error.strerror}.") from None

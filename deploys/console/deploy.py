@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from inventories.settings import HOST_VARIABLE
+from inventories.variables import HOST_VARIABLE, SETTINGS_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = Path("inventories/pi.py")
@@ -85,10 +85,10 @@ def _with_interrupts() -> None:
 
 def _environment() -> dict[str, str]:
     environment = dict(os.environ)
-    if settings := environment.get("LOOMIO_PI_SETTINGS"):
+    if settings := environment.get(SETTINGS_VARIABLE):
         # The child works in the root of the checkout: a relative path means the place where the command was
         # typed.
-        environment["LOOMIO_PI_SETTINGS"] = str(Path(settings).absolute())
+        environment[SETTINGS_VARIABLE] = str(Path(settings).absolute())
     if not sys.stderr.isatty():
         environment.setdefault("PYINFRA_PROGRESS", "off")
     return environment

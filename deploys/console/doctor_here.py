@@ -9,8 +9,9 @@ from deploys.console.doctor_finding import Finding, problem, well
 from inventories import secrets_file
 from inventories.passphrase import passphrase
 from inventories.secrets import check_apart, check_together, checked
-from inventories.settings import HOST_VARIABLE, Settings, display, load_every, one_of, settings_file
+from inventories.settings import Settings, display, load_every, one_of, settings_file
 from inventories.validation import SettingsError
+from inventories.variables import HOST_VARIABLE
 
 #: Programs that commands of ours start here, and what installs them on Debian.
 _PROGRAMS = {"ssh": "openssh-client", "git": "git"}

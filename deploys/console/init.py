@@ -19,11 +19,12 @@ from deploys.console.init_older import Older, older_stack
 from deploys.console.init_questions import QUESTIONS
 from inventories import secrets_file
 from inventories.new_secrets import new_text
-from inventories.passphrase import VARIABLE, new_passphrase, passphrase
+from inventories.passphrase import new_passphrase, passphrase
 from inventories.secrets import check_together, checked
 from inventories.secrets_edit import with_values
 from inventories.settings import Settings, display, load_settings, one_of, settings_file, settings_in
 from inventories.validation import SettingsError, parsed
+from inventories.variables import PASSPHRASE_VARIABLE
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,11 +69,11 @@ def _made(
 ) -> tuple[Settings, str]:
     """Both files, or only the settings where there are secrets; and the passphrase."""
     kept = encrypted.exists()
-    word = _passphrase(encrypted) if kept or os.environ.get(VARIABLE) else None
+    word = _passphrase(encrypted) if kept or os.environ.get(PASSPHRASE_VARIABLE) else None
     if word is None and not sys.stdin.isatty():
         raise SettingsError(
             f"A passphrase for {display(encrypted)} is needed. Nothing was written. Name a file that holds "
-            f"it in {VARIABLE} (mode 0600), or run this on a terminal."
+            f"it in {PASSPHRASE_VARIABLE} (mode 0600), or run this on a terminal."
         )
     before = secrets_file.decrypted(encrypted, word) if kept and word else None
     wishes = asked(answers, more, older)

@@ -1,48 +1,43 @@
 """`loomio-pi`: what the operator types, apart from pyinfra itself. One file per verb; this is the list."""
 
 import difflib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploys.console import (
-    authorize,
-    deploy,
-    doctor,
-    drift,
-    export,
-    import_env,
-    import_folder,
-    init,
-    kit,
-    prune,
-    pull,
-    report,
-    schema,
-    secrets,
-)
-from inventories.passphrase import VARIABLE as PASSPHRASE_VARIABLE
-from inventories.settings import HOST_VARIABLE
-from inventories.settings import VARIABLE as SETTINGS_VARIABLE
 from inventories.validation import SettingsError
+from inventories.variables import HOST_VARIABLE, PASSPHRASE_VARIABLE, SETTINGS_VARIABLE
 from loomio_backup.errors import AgentError
 
-VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
-    "init": (init.main, "start here: asks, tries out, and writes settings and secrets"),
-    "secrets": (secrets.main, "make and edit the encrypted secrets file"),
-    "authorize": (authorize.main, "get a Google account's consent to keep the backups in its Drive"),
-    "import-env": (import_env.main, "turn an older stack's .env into a settings file"),
-    "pull": (pull.main, "copy the backups to this machine, and check them"),
-    "import-folder": (import_folder.main, "make such a copy out of what a browser downloaded"),
-    "export": (export.main, "write one backup of that copy into one file"),
-    "kit": (kit.main, "print the recovery kit, prove that it works, come back with it"),
-    "prune": (prune.main, "remove old backups from a Drive in which the Pi never deletes"),
-    "report": (report.main, "have the Pi say on one page how everything stands"),
-    "deploy": (deploy.main, "run one of the deploys, with exit codes for schedulers"),
-    "drift": (drift.main, "say whether every Pi is as declared, for cron and CI"),
-    "doctor": (doctor.main, "say what is wrong, in the order in which to put it right"),
-    "schema": (schema.main, "print the settings' schema, for editors"),
+Verb = Callable[[Sequence[str]], int]
+
+
+def _of(module: str) -> Verb:
+    # Imported when it is asked for: all of them together would take longer than some of them run.
+    def run(arguments: Sequence[str]) -> int:
+        verb: Verb = importlib.import_module(f"deploys.console.{module}").main
+        return verb(arguments)
+
+    return run
+
+
+VERBS: dict[str, tuple[Verb, str]] = {
+    "init": (_of("init"), "start here: asks, tries out, and writes settings and secrets"),
+    "secrets": (_of("secrets"), "make and edit the encrypted secrets file"),
+    "authorize": (_of("authorize"), "get a Google account's consent to keep the backups in its Drive"),
+    "import-env": (_of("import_env"), "turn an older stack's .env into a settings file"),
+    "pull": (_of("pull"), "copy the backups to this machine, and check them"),
+    "import-folder": (_of("import_folder"), "make such a copy out of what a browser downloaded"),
+    "export": (_of("export"), "write one backup of that copy into one file"),
+    "kit": (_of("kit"), "print the recovery kit, prove that it works, come back with it"),
+    "prune": (_of("prune"), "remove old backups from a Drive in which the Pi never deletes"),
+    "report": (_of("report"), "have the Pi say on one page how everything stands"),
+    "deploy": (_of("deploy"), "run one of the deploys, with exit codes for schedulers"),
+    "drift": (_of("drift"), "say whether every Pi is as declared, for cron and CI"),
+    "doctor": (_of("doctor"), "say what is wrong, in the order in which to put it right"),
+    "schema": (_of("schema"), "print the settings' schema, for editors"),
 }
 
 

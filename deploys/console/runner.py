@@ -13,9 +13,7 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_state
 from pyinfra_cli import main as pyinfra_main  # type: ignore[import-untyped]
 
-from deploys.console import judgement, kit_record
-from inventories.secrets import Secrets
-from inventories.settings import Settings
+from deploys.console import judgement
 
 FAILED = 1
 #: Where an operator comes by anyway, and is in no hurry.
@@ -70,6 +68,11 @@ def _run() -> int:
 
 def _reminders() -> list[str]:
     """What the operator should know about their recovery kit. Here, because the secrets are open here."""
+    # Slow to import, and not needed by those who are in a hurry.
+    from deploys.console import kit_record
+    from inventories.secrets import Secrets
+    from inventories.settings import Settings
+
     state: State | None = ctx_state.get()  # type: ignore[no-untyped-call]
     assert state is not None
     said: list[str] = []

@@ -11,8 +11,9 @@ import yaml
 from deploys.console import import_env
 from inventories.legacy_env import FOLLOWING, SECRETS, understood
 from inventories.secrets import Secrets
-from inventories.settings import VARIABLE, load_settings
+from inventories.settings import load_settings
 from inventories.validation import SettingsError, known_keys
+from inventories.variables import SETTINGS_VARIABLE
 
 #: As the older stack's guide writes it, comments, quotes and all.
 GUIDE = """\
@@ -44,7 +45,7 @@ MY_OWN=s3cret-perhaps
 
 @pytest.fixture
 def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "pi.yml"))
+    monkeypatch.setenv(SETTINGS_VARIABLE, str(tmp_path / "pi.yml"))
     file = tmp_path / "old.env"
     file.write_text(GUIDE)
     return file

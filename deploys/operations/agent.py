@@ -96,7 +96,9 @@ def agent_build_begun(root: str, version: str, archive: bytes) -> Generator[Pyin
         # One that an interrupted run has begun goes on.
         f'test "$(systemctl show --property=ActiveState --value {_UNIT})" = activating || '
         f"systemd-run --quiet --collect --no-block --unit={_UNIT} --property=Type=oneshot "
-        f"--property=TimeoutStartSec={_LONGEST} sh -c {shlex.quote(script)}"
+        # What is installed meanwhile is waited for sooner.
+        f"--nice=15 --property=CPUWeight=20 --property=TimeoutStartSec={_LONGEST} "
+        f"sh -c {shlex.quote(script)}"
     )
 
 

@@ -36,7 +36,7 @@ def wait(target: Target) -> None:
 def prepare(target: Target) -> None:
     """Bring the Pi into the state that everything else builds on. May restart it once (memory)."""
     settings = target.settings.system
-    packages(name="Install git, Python and certificates", names=packages_of(settings))
+    packages(name="Install the packages of the system", names=packages_of(settings))
     _identity(target)
     config_file(
         name="Limit the journal",

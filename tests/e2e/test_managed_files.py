@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 import pytest
 
 from deploys.steps import schedule
-from deploys.steps.paths import LABELLED_BACKUP, SETTLE_PATH, TIMERS
+from deploys.steps.paths import BACKUP_TIMER, LABELLED_BACKUP, SETTLE_PATH, TIMERS
 from deploys.steps.system import UPGRADES_GUARD
 from tests.lab.drill.fingerprint import MANAGED, WALK, Fingerprint
 from tests.lab.pi import Pi
@@ -43,7 +43,12 @@ OPERATIONS = {
     **{f"/etc/systemd/system/{unit}": {f"Schedule | Write {unit}", RELOAD} for unit in schedule.LOADED},
     f"/etc/systemd/system/{LABELLED_BACKUP}": {f"Schedule | Write {LABELLED_BACKUP}"},
     **{
-        f"/etc/systemd/system/timers.target.wants/{timer}": {f"Schedule | Enable {timer}"} for timer in TIMERS
+        f"/etc/systemd/system/timers.target.wants/{timer}": {
+            f"Schedule | Enable {timer}"
+            if timer == BACKUP_TIMER
+            else "Schedule | Enable the timers but for that of the backups"
+        }
+        for timer in TIMERS
     },
     f"/etc/systemd/system/multi-user.target.wants/{SETTLE_PATH}": {f"Schedule | Enable {SETTLE_PATH}"},
 }

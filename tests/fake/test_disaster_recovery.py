@@ -29,7 +29,7 @@ def test_the_app_is_not_started_before_its_data_is_back_and_the_timers_come_last
         "Schedule | Bring the units",
         "Schedule | Write loomio-restore.service",
         "Schedule | Enable loomio-restore-settle.path",
-        "System | Install git, Python and certificates",
+        "System | Install the packages of the system",
         "Docker | Install Docker's packages",
         "Stack | Begin to fetch PostgreSQL and Redis",
         "Stack | Write the stack's .env",

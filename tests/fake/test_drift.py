@@ -71,7 +71,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
     agent = agent_archive.build().version
     credentials = "/etc/loomio-backup/credentials"
     assert found == [
-        "System | Install git, Python and certificates: not installed: python3-venv, unattended-upgrades",
+        "System | Install the packages of the system: not installed: python3-venv, unattended-upgrades",
         "Docker | Configure the engine (daemon.json): /etc/docker/daemon.json: not as declared: "
         "insecure-registries, live-restore, log-driver, log-opts, registry-mirrors",
         f"Docker | Ship the key of Docker's apt repository: {docker.KEYRING} is not as declared",

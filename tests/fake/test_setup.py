@@ -25,7 +25,7 @@ from .scripted import (
 
 PLAN = [
     "System | Wait for the right time",
-    "System | Install git, Python and certificates",
+    "System | Install the packages of the system",
     "System | Set the time zone",
     "System | Limit the journal",
     "System | Write when to upgrade, and what",

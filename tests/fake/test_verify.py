@@ -101,7 +101,7 @@ def test_a_fresh_pi_is_not_as_declared(tmp_path: Path) -> None:
     done = ScriptedPi(tmp_path).deploy("verify", "-y", module=RUNNER)
     assert done.code == 1
     assert "Traceback" not in done.output
-    assert "not installed: ca-certificates, git, python3, python3-venv" in done.output
+    assert "not installed: ca-certificates, python3, python3-venv, git, unattended-upgrades" in done.output
     assert "the agent is not installed" in done.output
 
 

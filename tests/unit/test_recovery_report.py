@@ -57,7 +57,7 @@ def test_a_restore_of_an_earlier_run_has_its_times_too() -> None:
 
 
 def test_every_operation_has_its_phase() -> None:
-    assert phase_of("System | Install git, Python and certificates") == "packages"
+    assert phase_of("System | Install the packages of the system") == "packages"
     assert phase_of("Recovery | Restore the newest backup from Google Drive") == "restore"
     assert phase_of("Stack | Start every service") == "start"
     assert phase_of("Stack | Start db, redis") == "database up"

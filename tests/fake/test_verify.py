@@ -200,7 +200,8 @@ def test_the_document_of_a_pi_that_drifted(tmp_path: Path) -> None:
     done = verify(tmp_path, (r"dpkg -l", "ii  git  1.0  all  words"), options=("--json",))
     found = document(done)
     assert (done.code, found["ok"], found["exit_code"]) == (2, False, 2)
-    assert found["hosts"]["@fake/loomio"]["drift"][0].startswith("System | Install the packages of the system")
+    drift = found["hosts"]["@fake/loomio"]["drift"]
+    assert drift[0].startswith("System | Install the packages of the system")
 
 
 def test_plain_pyinfra_fails_over_drift_too(tmp_path: Path) -> None:

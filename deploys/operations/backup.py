@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -10,6 +10,7 @@ from pyinfra.context import host
 
 from deploys.facts.systemd import UnitsFact
 
+from .callback import Callback
 from .follow import Words, followed
 from .run import complain, own_arguments
 
@@ -36,4 +37,4 @@ def backed_up(unit: str) -> Generator[PyinfraCommand, None, None]:
             )
         return followed(host, unit, _WORDS, **arguments)
 
-    yield FunctionCommand(follow, (), {})
+    yield Callback(follow)

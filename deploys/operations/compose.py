@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from pathlib import PurePosixPath
 from typing import Any
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -13,6 +13,7 @@ from pyinfra.context import host
 
 from deploys.facts.compose import ComposeState, ComposeStateFact
 
+from .callback import Callback
 from .reasons import because, only_waits
 from .run import complain, own_arguments, wait_until
 
@@ -74,7 +75,7 @@ def compose_up(
     for service in found.surplus() if found else ():
         # To Compose the service of a profile that is off is no orphan.
         yield StringCommand(removal(project, service))
-    yield FunctionCommand(keep(directory, project, record, own_arguments(host)), (), {})
+    yield Callback(keep(directory, project, record, own_arguments(host)))
 
 
 def keep(
@@ -164,4 +165,4 @@ def wait_healthy(
             f"Pi with: cd {directory} && sudo docker compose logs --tail 50 {latest[0]}",
         )
 
-    yield FunctionCommand(wait, (), {})
+    yield Callback(wait)

@@ -6,7 +6,7 @@ here the check is asked as soon as the container runs.
 import shlex
 from collections.abc import Generator, Sequence
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -15,6 +15,7 @@ from pyinfra.context import host
 from deploys.facts.compose import ComposeState, ComposeStateFact
 from deploys.facts.containers import ContainersFact, Running
 
+from .callback import Callback
 from .compose import difference, keep, removal
 from .reasons import because
 from .run import complain, own_arguments, wait_until
@@ -48,13 +49,13 @@ def compose_started(
             return complain(host, "Docker stopped answering after the containers were created.")
         return _start(host, directory, project, wanted, seconds)
 
-    yield FunctionCommand(start, (), {})
+    yield Callback(start)
     if services:
         return
     for service in found.surplus() if found else ():
         # To Compose the service of a profile that is off is no orphan.
         yield StringCommand(removal(project, service))
-    yield FunctionCommand(keep(directory, project, record, arguments), (), {})
+    yield Callback(keep(directory, project, record, arguments))
 
 
 def _start(host: Host, directory: str, project: str, wanted: Sequence[str], seconds: float) -> bool:

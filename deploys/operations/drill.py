@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Any
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -14,6 +14,7 @@ from deploys.facts.agent import StatusFact
 from deploys.facts.machine import ClockFact
 from deploys.facts.systemd import UnitsFact
 
+from .callback import Callback
 from .follow import Words, followed
 from .lend import lent, taken_back
 from .run import complain, own_arguments
@@ -66,7 +67,7 @@ def drilled(
         ended(None, drill, outlook)
         return True
 
-    yield FunctionCommand(follow, (), {})
+    yield Callback(follow)
 
 
 def _kept(status: dict[str, Any] | None, store: str, began: int) -> tuple[dict[str, Any] | None, str | None]:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Generator
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -13,6 +13,7 @@ from pyinfra.facts.files import FileContents
 from deploys.facts.firewall import FirewallFact
 from deploys.facts.ssh import SshServerFact
 
+from .callback import Callback
 from .reasons import because
 from .run import own_arguments
 from .second_login import arm, confirmed
@@ -57,7 +58,7 @@ def firewall(rules: str, unit: str) -> Generator[PyinfraCommand, None, None]:
     def keep(state: State, host: Host) -> bool:
         return confirmed(host, _TIMER, _UNDO, "The firewall", **arguments)
 
-    yield FunctionCommand(keep, (), {})
+    yield Callback(keep)
     yield StringCommand(
         f"chmod 0644 {fresh} && mv -f {fresh} {RULES} && printf %s {shlex.quote(unit)} > {UNIT}.new && "
         f"mv -f {UNIT}.new {UNIT} && systemctl daemon-reload && systemctl enable --quiet {SERVICE} && "

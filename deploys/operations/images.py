@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra import logger
-from pyinfra.api.command import FunctionCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -16,6 +15,7 @@ from pyinfra.context import host
 from deploys.facts.compose import ComposeStateFact
 
 from . import image_platforms
+from .callback import Callback
 from .reasons import only_waits
 from .run import ask, complain, own_arguments
 
@@ -30,7 +30,7 @@ def images_exist(
     architecture: str,
     mirrors: Sequence[str],
     insecure: Sequence[str],
-) -> Generator[FunctionCommand, None, None]:
+) -> Generator[Callback, None, None]:
     """Ask the registries whether every image that is not here yet exists for `architecture` (as Debian names
     it). What no registry answers for is left to the pull.
     """
@@ -58,7 +58,7 @@ def images_exist(
         problems = objections(answers, architecture)
         return complain(host, " ".join([*problems, _NOTHING])) if problems else True
 
-    yield FunctionCommand(look, (), {})
+    yield Callback(look)
 
 
 _NOTHING = (

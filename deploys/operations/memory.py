@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Generator
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.exceptions import OperationError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
@@ -12,6 +12,7 @@ from pyinfra.context import host
 
 from deploys.facts.memory import Memory, MemoryFact
 
+from .callback import Callback
 from .reasons import because
 from .reboot import rebooted
 from .run import complain, own_arguments
@@ -56,7 +57,7 @@ def memory_limits() -> Generator[PyinfraCommand, None, None]:
             f"have. What was there before is in {found.file}.before-loomio-pi. {_WAYS_ON}",
         )
 
-    yield FunctionCommand(restart, (), {})
+    yield Callback(restart)
 
 
 _WAYS_ON = (

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from pathlib import PurePosixPath
 
 from pyinfra import logger
-from pyinfra.api.command import FunctionCommand, PyinfraCommand
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -17,6 +17,7 @@ from deploys.facts.agent import RestoreAskedFact, RestoreStateFact
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import UnitsFact
 
+from .callback import Callback
 from .follow import Words, followed
 from .lend import lent, taken_back
 from .run import complain, own_arguments
@@ -110,7 +111,7 @@ def restored(
             taken_back(host, lent_identity, arguments)
         return done
 
-    yield FunctionCommand(follow, (), {})
+    yield Callback(follow)
 
 
 def options_of(wanted: Sequence[str], replace: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.exceptions import OperationError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
@@ -12,6 +12,7 @@ from pyinfra.facts.files import FileContents
 
 from deploys.facts.ssh import SshServerFact
 
+from .callback import Callback
 from .reasons import because
 from .run import complain, own_arguments
 from .second_login import arm, confirmed, problem_with_new_login
@@ -83,6 +84,6 @@ def ssh_keys_only(wanted: bool) -> Generator[PyinfraCommand, None, None]:
             )
         return confirmed(host, _UNIT, _UNDO, "SSH with keys only", **arguments)
 
-    yield FunctionCommand(look, (), {})
+    yield Callback(look)
     yield StringCommand(_CHANGE)
-    yield FunctionCommand(keep, (), {})
+    yield Callback(keep)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyinfra import logger
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -16,6 +16,7 @@ from pyinfra.context import host
 from deploys.facts.store import StoreFilesFact
 from loomio_backup.progress import bytes_text
 
+from .callback import Callback
 from .run import complain, own_arguments
 
 #: Where an object lies while it travels: the user's own, and on the disk (their runtime directory is memory).
@@ -80,7 +81,7 @@ def objects_uploaded(
             done += upload.size
         return _run(host, f"rm -rf {staging}", arguments)
 
-    yield FunctionCommand(upload_all, (), {})
+    yield Callback(upload_all)
 
 
 def _take_in(upload: Upload, staged: str, directory: str) -> str:

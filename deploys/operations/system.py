@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 
 from pyinfra import logger
-from pyinfra.api.command import FunctionCommand, StringCommand
+from pyinfra.api.command import StringCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -15,6 +15,7 @@ from pyinfra.context import host
 
 from deploys.facts.system import System, SystemFact
 
+from .callback import Callback
 from .packages import APT
 from .reasons import because, only_waits
 from .run import complain, own_arguments, wait_until
@@ -25,7 +26,7 @@ CLOCKS_APART_SECONDS = 60
 
 
 @operation()
-def first_start_finished(seconds: int) -> Generator[FunctionCommand, None, None]:
+def first_start_finished(seconds: int) -> Generator[Callback, None, None]:
     """Wait until cloud-init has set up a new card: it holds apt's locks, and may restart the Pi."""
     found = host.get_fact(SystemFact)
     if not found.starting:
@@ -52,7 +53,7 @@ def first_start_finished(seconds: int) -> Generator[FunctionCommand, None, None]
             "cloud-init status --long",
         )
 
-    yield FunctionCommand(wait, (), {})
+    yield Callback(wait)
 
 
 def _mind_cloud_init(host: Host, found: System) -> None:
@@ -64,7 +65,7 @@ def _mind_cloud_init(host: Host, found: System) -> None:
 
 
 @operation()
-def clock_right(seconds: int) -> Generator[FunctionCommand, None, None]:
+def clock_right(seconds: int) -> Generator[Callback, None, None]:
     """Wait until the Pi has the right time, from the network or by the clock of this computer; without it no
     certificate is valid and backups are named wrongly.
     """
@@ -87,7 +88,7 @@ def clock_right(seconds: int) -> Generator[FunctionCommand, None, None]:
             "sudo date -u -s 'YYYY-MM-DD HH:MM:SS', and run this again.",
         )
 
-    yield FunctionCommand(wait, (), {})
+    yield Callback(wait)
 
 
 def _right(found: System) -> bool:

@@ -5,7 +5,7 @@ data of when the writers stopped.
 import shlex
 from collections.abc import Generator, Sequence
 
-from pyinfra.api.command import FunctionCommand, PyinfraCommand
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -13,6 +13,7 @@ from pyinfra.context import host
 
 from deploys.facts.systemd import UnitsFact
 
+from .callback import Callback
 from .follow import Words, followed
 from .lend import lent, taken_back
 from .reasons import because
@@ -63,4 +64,4 @@ def updated(
             taken_back(host, lent_identity, arguments)
         return done
 
-    yield FunctionCommand(follow, (), {})
+    yield Callback(follow)

@@ -12,11 +12,11 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
-from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreStateFact
 from deploys.facts.git import CheckoutFact
 from deploys.facts.version import Kept, Named
+from deploys.operations.callback import call
 from deploys.operations.compose import compose_pull
 from deploys.operations.git_checkout import git_checkout
 from deploys.operations.run import complain
@@ -62,7 +62,7 @@ def take_version(choice: Choice, *, place: bool) -> None:
             logger.warning(f"{host.print_prefix}{line}")
         return _put(host, choice, found["backup"], found["stack"]) if place else True
 
-    python.call(name="Take the version that made the backup", function=take)
+    call(name="Take the version that made the backup", function=take)
 
 
 @deploy("Recovery")
@@ -75,9 +75,7 @@ def fetch_app(choice: Choice) -> None:
         return _fetch_exact(host, choice, choice.answer["stack"])
 
     # As the other images: home networks break off, and a tag is no image to fall back on for that.
-    python.call(
-        name="Fetch the app's image as the backup knows it", function=fetch, _retries=2, _retry_delay=10
-    )
+    call(name="Fetch the app's image as the backup knows it", function=fetch, _retries=2, _retry_delay=10)
 
 
 def _fetch_exact(host: Host, choice: Choice, stack: dict[str, Any]) -> bool:
@@ -135,7 +133,7 @@ def check_database(choice: Choice) -> None:
         problem = version.database_problem(choice.asked, choice.answer, output.stdout)
         return complain(host, problem) if problem else True
 
-    python.call(name="Compare PostgreSQL's version with the backup's", function=judge)
+    call(name="Compare PostgreSQL's version with the backup's", function=judge)
 
 
 @deploy("Recovery")
@@ -153,7 +151,7 @@ def settle_version(choice: Choice) -> None:
             return True
         return _put_reported(host, choice, backup, reported)
 
-    python.call(name="Keep to the version that made the backup", function=settle)
+    call(name="Keep to the version that made the backup", function=settle)
 
 
 @deploy("Restore")
@@ -190,7 +188,7 @@ def follow_backup(choice: Choice) -> None:
             )
         return _put_reported(host, choice, backup, reported)
 
-    python.call(name="Run the version that made the backup", function=follow)
+    call(name="Run the version that made the backup", function=follow)
 
 
 def _put_reported(host: Host, choice: Choice, backup: str, reported: dict[str, Any]) -> bool:

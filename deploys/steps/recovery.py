@@ -9,12 +9,12 @@ from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.facts.files import File
-from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreAskedFact, RestoreState, RestoreStateFact
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import Unit, UnitsFact
 from deploys.facts.web import WebStatusFact
+from deploys.operations.callback import call
 from deploys.operations.restore import Files, live_data_sentence, options_of, restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, candidate, privilege, verification
@@ -199,7 +199,7 @@ def verify(target: Target) -> None:
             return True
         return complain(host, " ".join([*problems, BACKUPS_ARE_OFF])) if problems else True
 
-    python.call(name="Verify what was recovered", function=judge)
+    call(name="Verify what was recovered", function=judge)
 
 
 def _came_back_whole(host: Host, target: Target, as_root: dict[str, Any]) -> bool:

@@ -9,9 +9,9 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.context import state as current_state
-from pyinfra.operations import python
 
 from deploys.facts.agent import RestoreStateFact
+from deploys.operations.callback import call
 from deploys.operations.run import complain
 from deploys.steps import privilege, version
 from deploys.steps.choice import Choice
@@ -113,7 +113,7 @@ def report(target: Target, choice: Choice | None = None, clock: Clock | None = N
             host, f"{RESTORE_ASKED} cannot be removed on the Pi. The data is restored. Run the same again."
         )
 
-    python.call(name="Read the agent's report", function=keep)
+    call(name="Read the agent's report", function=keep)
 
 
 def _lines(name: str, result: Mapping[str, Any], clock: Clock | None) -> list[str]:

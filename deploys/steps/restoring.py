@@ -10,9 +10,9 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
-from pyinfra.operations import python
 
 from deploys.facts.web import WebStatusFact
+from deploys.operations.callback import call
 from deploys.operations.restore import restored
 from deploys.operations.run import complain, wait_until
 from deploys.steps import agent_config, recovery, verification
@@ -98,4 +98,4 @@ def verify(target: Target) -> None:
         back = "To go back to what was there before, type on the Pi: sudo loomio-backup undo"
         return complain(host, f"{' '.join(problems)} The data is restored. {back}")
 
-    python.call(name="Look whether Loomio answers", function=judge)
+    call(name="Look whether Loomio answers", function=judge)

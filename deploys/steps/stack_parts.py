@@ -5,8 +5,9 @@ import io
 from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
-from pyinfra.operations import files, python
+from pyinfra.operations import files
 
+from deploys.operations.callback import call
 from deploys.operations.secret_file import secret_file
 from deploys.operations.systemd import units_active, units_gone, units_loaded
 from deploys.steps import hourly, version
@@ -45,7 +46,7 @@ def chores_of(choice: Choice, target: Target) -> None:
         _chores(version.running(choice.asked, choice.runs) if choice.runs else target)
         return True
 
-    python.call(name="See to Loomio's hourly chores", function=settle)
+    call(name="See to Loomio's hourly chores", function=settle)
 
 
 def _chores(target: Target) -> None:

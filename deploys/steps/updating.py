@@ -12,11 +12,12 @@ from pyinfra.api.exceptions import DeployError
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.facts.files import File
-from pyinfra.operations import files, python
+from pyinfra.operations import files
 
 from deploys.facts.live_data import LiveDataFact
 from deploys.facts.systemd import UnitsFact
 from deploys.facts.version import Placed, PlacedFact, UpdateResultFact
+from deploys.operations.callback import call
 from deploys.operations.update import updated
 from deploys.steps import agent_config, privilege
 from deploys.steps.last_words import at_the_end
@@ -167,7 +168,7 @@ def _report(host: Host) -> Callable[[], object]:
 
     at_the_end(host, lambda: told)
     host.state.add_callback_handler(_Failed(host.name, read))  # type: ignore[no-untyped-call]
-    return lambda: python.call(name="Read the agent's report of the update", function=read_at_its_end)
+    return lambda: call(name="Read the agent's report of the update", function=read_at_its_end)
 
 
 def lines_of(name: str, result: dict[str, Any]) -> list[str]:

@@ -14,8 +14,8 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import DeployError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
-from pyinfra.operations import python
 
+from deploys.operations.callback import call
 from deploys.operations.run import complain
 from deploys.steps.last_words import at_the_end
 
@@ -123,7 +123,7 @@ def conclude(verdict: Verdict) -> None:
     def end(state: State, host: Host) -> bool:
         return verdict.code == WELL or complain(host, verdict.lines()[0])
 
-    python.call(name="Verdict", function=end)
+    call(name="Verdict", function=end)
 
 
 def given(host: Host) -> Verdict | None:

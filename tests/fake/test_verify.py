@@ -237,3 +237,18 @@ def test_with_an_offline_key_the_identity_is_lent_and_shown_nowhere(tmp_path: Pa
     assert done.code == (0 if lends else 1), done.output
     assert ("No drill: the key could not be lent to the Pi" in done.output) is not lends
     assert "AGE-SECRET-KEY" not in done.output
+
+
+def test_a_pi_that_is_gone_in_the_middle_shows_its_reason_and_no_traceback(tmp_path: Path) -> None:
+    gone = {"success": False, "stderr": "the line is dead"}
+    done = verify(tmp_path, (r"date -u \+%s", gone))
+    assert done.code != 0
+    assert "the line is dead" in done.output
+    assert "Traceback" not in done.output
+    assert "Unexpected error" not in done.output
+
+
+def test_a_mistake_in_a_deploy_still_looks_like_one(tmp_path: Path) -> None:
+    done = verify(tmp_path, (r"date -u \+%s", "no number"))
+    assert done.code != 0
+    assert "Traceback" in done.output

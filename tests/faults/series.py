@@ -17,6 +17,7 @@ from tests.lab.agent_site import site
 
 from . import (
     drive_restores,
+    long_tests,
     mutation_series,
     recovery_series,
     restore_series,
@@ -263,6 +264,16 @@ def retention(_: Path, examples: int = 2_000, lives: int = 150) -> list[Table]:
     return [Table(["property", "examples"], rows)]
 
 
+def rare(root: Path) -> list[Table]:
+    """Every test that `make test` leaves out."""
+    found = long_tests.run_series(root)
+    rows: list[list[object]] = [
+        [file, count, found.seconds[file]] for file, count in sorted(found.passed.items())
+    ]
+    rows.append([f"all ({found.skipped} skipped)", found.passed.total(), found.seconds.total()])
+    return [Table(["file", "tests that passed", "seconds"], rows)]
+
+
 def _sentence(said: str) -> str:
     lines = said.strip().splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("loomio-backup: "))
@@ -401,5 +412,9 @@ SERIES: dict[str, Series] = {
         "Whichever optional parts are turned on together, one setup brings them about, also after any other "
         "combination, and the next one changes nothing: no operation, no container, no file.",
         setups,
+    ),
+    "long-tests": Series(
+        "Every test that takes minutes, and that `make test` therefore leaves out, passes.",
+        rare,
     ),
 }

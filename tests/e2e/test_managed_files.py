@@ -15,7 +15,7 @@ from tests.lab.pi import Pi
 
 from .conftest import Drill
 
-pytestmark = [pytest.mark.lab, pytest.mark.drill]
+pytestmark = [pytest.mark.lab, pytest.mark.drill, pytest.mark.long]
 
 RELOAD = "Schedule | Make systemd read the units"
 #: Managed file (a pattern) → the operations that its loss must set going.

@@ -51,7 +51,9 @@ def _names(pi: Site) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("how", ["flip", "cut", "gone"])
+@pytest.mark.parametrize(
+    "how", ["flip", *(pytest.param(how, marks=pytest.mark.long) for how in ("cut", "gone"))]
+)
 def test_damage_is_noticed_and_the_backup_before_is_taken(
     old: Site, new: Site, tmp_path: Path, how: str
 ) -> None:
@@ -182,13 +184,18 @@ def test_a_wrong_identity_changes_nothing(old: Site, new: Site, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("line", "signal_"),
     [
-        ("restoring ", signal.SIGKILL),
-        ("database: 7 tables", signal.SIGKILL),
         ("database: 7 tables", signal.SIGTERM),
-        ("app-data: 3 files", signal.SIGKILL),
         ("switch: removing", signal.SIGKILL),
-        ("switch: removing", signal.SIGTERM),
-        ("switch: the storage", signal.SIGKILL),
+        *(
+            pytest.param(line, kind, marks=pytest.mark.long)
+            for line, kind in (
+                ("restoring ", signal.SIGKILL),
+                ("database: 7 tables", signal.SIGKILL),
+                ("app-data: 3 files", signal.SIGKILL),
+                ("switch: removing", signal.SIGTERM),
+                ("switch: the storage", signal.SIGKILL),
+            )
+        ),
     ],
 )
 def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next(

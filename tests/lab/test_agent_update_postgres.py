@@ -50,6 +50,7 @@ def server(pi: UpdateSite) -> str:
     return docker("exec", pi.of("db"), "cat", "/pgdata/PG_VERSION")
 
 
+@pytest.mark.long
 def test_both_come_back_together_when_the_app_does_not_take_over(pi: UpdateSite) -> None:
     before, text = rows(pi), pi.database_text()
     outcome = pi.run(
@@ -70,6 +71,7 @@ def test_both_come_back_together_when_the_app_does_not_take_over(pi: UpdateSite)
     assert docker("volume", "ls", "-q", "--filter", f"name={pi.project}_db-data-") == ""
 
 
+@pytest.mark.long
 def test_the_data_goes_over_and_the_old_files_are_kept(pi: UpdateSite) -> None:
     pi.sql("CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT SELECT ON users TO reader")
     pi.sql(

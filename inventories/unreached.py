@@ -19,6 +19,13 @@ from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
 
+
+class ConnectionLostError(SSHException, PyinfraError):
+    """The Pi went away in the middle of something. pyinfra copes with an SSHException where it expects one;
+    anywhere else its run ends with the reason, as with every error of its own, and without a traceback.
+    """
+
+
 TOLD: dict[str, str] = {}
 """What was said in this run, by the host's name."""
 
@@ -47,7 +54,7 @@ def tell() -> None:
     # What pyinfra raises in its threads is told by the run that waits for them, without a traceback.
     hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
     for name in ("run_shell_command", "put_file", "get_file"):
-        setattr(SSHConnector, name, _with_known_errors(getattr(SSHConnector, name)))
+        setattr(SSHConnector, name, with_known_errors(getattr(SSHConnector, name)))
     initialise = state.init
 
     def and_tell(*arguments: Any, **more: Any) -> None:
@@ -58,15 +65,17 @@ def tell() -> None:
     state.init = and_tell  # type: ignore[method-assign]
 
 
-def _with_known_errors(real: Callable[..., Any]) -> Callable[..., Any]:
-    """paramiko has two errors for a connection that ends; pyinfra copes with one of them."""
+def with_known_errors(real: Callable[..., Any]) -> Callable[..., Any]:
+    """paramiko has several errors for a connection that ends; pyinfra copes with some, in some places."""
 
     @functools.wraps(real)
     def call(*arguments: Any, **more: Any) -> Any:
         try:
             return real(*arguments, **more)
-        except EOFError as error:
-            raise SSHException("the connection was closed") from error
+        except (EOFError, ConnectionError, SSHException) as error:
+            raise ConnectionLostError(
+                f"the connection was lost ({str(error) or type(error).__name__})"
+            ) from error
 
     return call
 

@@ -12,6 +12,9 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
+from pyinfra.api.util import log_host_command_error
+
+from inventories.unreached import ConnectionLostError
 
 
 class Callback(FunctionCommand):
@@ -21,9 +24,12 @@ class Callback(FunctionCommand):
         super().__init__(function, args, kwargs)
 
     def execute(self, state: State, host: Host, connector_arguments: Any) -> Any:
-        """What the function returns; False when a fact that it asked for could not be had."""
+        """What the function returns; False when what it asked the Pi for could not be had."""
         try:
             return super().execute(state, host, connector_arguments)
+        except ConnectionLostError as error:
+            log_host_command_error(host, error)
+            return False
         except PyinfraError:
             # Anything else that pyinfra refuses is a mistake in a deploy, and shall look like one.
             if host in state.failed_hosts:

@@ -21,13 +21,23 @@ class _InTurn(dict[str, Any]):
         return turns.pop(0) if len(turns) > 1 else turns[0]
 
 
+class _Lost(dict[str, Any]):
+    """The Pi goes away instead of answering."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        raise unreached.ConnectionLostError("the line is cut")
+
+
+_KINDS: dict[str, type[dict[str, Any]]] = {"in_turn": _InTurn, "lost": _Lost}
 unreached.tell()
 _script = json.loads(Path(os.environ["FAKE_PI"]).read_text())
 # The first answer to a pattern counts, also where a later one has the very same pattern.
 _answers: dict[re.Pattern[str], object] = {}
 for _pattern, _answer in _script["answers"]:
-    _in_turn = isinstance(_answer, dict) and "in_turn" in _answer
-    _answers.setdefault(re.compile(_pattern), _InTurn(_answer) if _in_turn else _answer)
+    _kind = next(
+        (kind for name, kind in _KINDS.items() if isinstance(_answer, dict) and name in _answer), None
+    )
+    _answers.setdefault(re.compile(_pattern), _kind(_answer) if _kind else _answer)
 _settings_file = Path(_script["settings_file"])
 
 hosts: list[tuple[str, dict[str, Any]]] = [

@@ -239,11 +239,16 @@ def test_with_an_offline_key_the_identity_is_lent_and_shown_nowhere(tmp_path: Pa
     assert "AGE-SECRET-KEY" not in done.output
 
 
-def test_a_pi_that_is_gone_in_the_middle_shows_its_reason_and_no_traceback(tmp_path: Path) -> None:
-    gone = {"success": False, "stderr": "the line is dead"}
-    done = verify(tmp_path, (r"date -u \+%s", gone))
+@pytest.mark.parametrize(
+    "gone", [{"success": False, "stderr": "the line is cut"}, {"lost": True}], ids=["fact", "connection"]
+)
+@pytest.mark.parametrize("asked", [r"date -u \+%s", r"cmp -s -", r"loomio-backup probe"])
+def test_a_pi_that_is_gone_in_the_middle_shows_its_reason_and_no_traceback(
+    tmp_path: Path, asked: str, gone: dict[str, object]
+) -> None:
+    done = verify(tmp_path, (asked, gone))
     assert done.code != 0
-    assert "the line is dead" in done.output
+    assert "the line is cut" in done.output
     assert "Traceback" not in done.output
     assert "Unexpected error" not in done.output
 
